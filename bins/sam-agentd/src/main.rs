@@ -1,0 +1,2 @@
+//! Placeholder while the frame is written.
+fn main() {}

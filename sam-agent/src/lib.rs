@@ -1,0 +1,4 @@
+//! The agent that runs on a node, the link it dials out on, and the controller that ends the link.
+
+#[cfg(feature = "wire")]
+pub mod wire;

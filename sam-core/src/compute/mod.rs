@@ -1,0 +1,527 @@
+//! Machines: what a cloud sells, or this computer lends.
+
+mod forward;
+mod memory;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::Secret;
+use crate::error::Result;
+use crate::id::NodeId;
+
+pub use self::memory::MemoryCompute;
+
+/// Creates, lists and deletes machines.
+///
+/// # Contract
+/// - **C1** `create_machine` with a key that exists already returns that machine: it *adopts*.
+/// - **C2** `delete_machine` of the absent succeeds.
+/// - **C3** After `delete_machine` said [`Deletion::Gone`], `machine` and `list_machines` no longer
+///   show it, and nothing bought with it is left.
+/// - **C4** `machine` returns `None` only when the provider is sure that it is absent.
+/// - **C5** `list_machines` returns whole pages or an error, never a part of the truth.
+/// - **C6** Labels come back exactly as they were given.
+/// - **C7** An error whose effect is unknown may have acted; calling again with the same key is
+///   safe.
+#[async_trait]
+pub trait ComputeProvider: fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// Returns the facts a caller plans with.
+    fn capabilities(&self) -> ComputeCapabilities;
+
+    /// Returns the sizes and regions on offer.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `RateLimited` or `Unauthenticated`.
+    async fn catalog(&self) -> Result<Catalog>;
+
+    /// Checks that the credentials are accepted.
+    ///
+    /// # Errors
+    /// `Unauthenticated` or `Denied` when they are not.
+    async fn verify_credentials(&self) -> Result<()>;
+
+    /// Creates the machine of a key, or returns the one that exists.
+    ///
+    /// # Errors
+    /// `BadInput`, `CapacityUnavailable`, `QuotaExceeded`, `Unavailable`, `Timeout`, …; check
+    /// `effect()`.
+    async fn create_machine(&self, request: &CreateMachine) -> Result<Machine>;
+
+    /// Returns the machine of a key.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, …; absence is not an error.
+    async fn machine(&self, key: &MachineKey) -> Result<Option<Machine>>;
+
+    /// Returns one page of the machines that carry all the given labels.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, …
+    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage>;
+
+    /// Deletes the machine of a key with everything bought for it. Repeatable.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, …; absence is not an error.
+    async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion>;
+
+    /// Returns power control, where machines can be switched.
+    fn power(&self) -> Option<&dyn PowerControl>;
+
+    /// Returns volumes, where the provider has them.
+    fn volumes(&self) -> Option<&dyn super::volume::VolumeProvider>;
+}
+
+/// Switches machines on and off.
+///
+/// # Contract
+/// - **C1** Switching to the state a machine is in succeeds.
+/// - **C2** A machine that is off keeps its disk.
+#[async_trait]
+pub trait PowerControl: fmt::Debug + Send + Sync + 'static {
+    /// Switches the machine of a key. Repeatable.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such machine; `Unavailable`, `Timeout`, …
+    async fn set_power(&self, key: &MachineKey, power: Power) -> Result<()>;
+}
+
+/// Lists and deletes every billable or named thing an adapter made, whatever its sort, so that a
+/// sweep can find what no record knows.
+///
+/// # Contract
+/// - **C1** Everything the adapter creates is listed until it is gone.
+/// - **C2** Nothing of another installation is listed.
+/// - **C3** Deleting the absent succeeds.
+#[async_trait]
+pub trait OwnedResources: fmt::Debug + Send + Sync + 'static {
+    /// Returns one page of what carries the installation's labels.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, …; a partial answer is an error.
+    async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage>;
+
+    /// Deletes one of them. Repeatable.
+    ///
+    /// # Errors
+    /// `Conflict` while something else needs it; `Unavailable`, `Timeout`, …
+    async fn delete_owned(&self, resource: &OwnedResource) -> Result<()>;
+}
+
+/// The caller's name for a machine: made from the node's id, so that creating twice is creating
+/// once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MachineKey(String);
+
+impl MachineKey {
+    /// Returns the key of a node's machine; it is a legal DNS label.
+    pub fn of(node: NodeId) -> Self {
+        Self(node.to_string())
+    }
+
+    /// Returns its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MachineKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Name–value pairs that a machine carries; at most [`Labels::COUNT_MAX`], each part at most 63
+/// characters of `[a-z0-9A-Z._-]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// Most labels on one machine.
+    pub const COUNT_MAX: usize = 16;
+    /// The installation that made it.
+    pub const INSTALLATION: &'static str = "sam-installation";
+    /// The store epoch it was made in.
+    pub const EPOCH: &'static str = "sam-epoch";
+    /// The node it belongs to.
+    pub const NODE: &'static str = "sam-node";
+    /// The owner of the node.
+    pub const OWNER: &'static str = "sam-owner";
+
+    /// Adds a label.
+    ///
+    /// # Errors
+    /// `BadInput` when a part is empty, too long or has other characters, or there are too many.
+    pub fn with(mut self, name: &str, value: &str) -> Result<Self> {
+        let legal = |text: &str| {
+            !text.is_empty()
+                && text.len() <= 63
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if !legal(name) || !legal(value) || self.0.len() >= Self::COUNT_MAX {
+            return Err(crate::Error::new(
+                crate::ErrorKind::BadInput,
+                format!("label {name:?}={value:?} is not allowed"),
+            ));
+        }
+        self.0.insert(name.to_owned(), value.to_owned());
+        Ok(self)
+    }
+
+    /// Returns a label's value.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Returns the labels in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Returns whether every label of `other` is here with the same value.
+    pub fn contains(&self, other: &Self) -> bool {
+        other.iter().all(|(name, value)| self.value(name) == Some(value))
+    }
+}
+
+/// How large a machine is. Providers map it to what they sell today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Size {
+    /// About 2 processors and 4 GiB.
+    Small,
+    /// About 4 processors and 8 GiB.
+    #[default]
+    Medium,
+    /// About 8 processors and 16 GiB.
+    Large,
+}
+
+impl Size {
+    /// Returns the stable word for it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Large => "large",
+        }
+    }
+}
+
+/// What a new machine is told on its first boot. It holds one single-use token and nothing else
+/// that is secret.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BootData {
+    /// The node the machine becomes.
+    pub node_id: NodeId,
+    /// Where the agent reaches the control plane: `https://…`, or `unix:/path` on this computer.
+    pub control_url: String,
+    /// Traded once for an identity.
+    pub token: Secret<String>,
+}
+
+impl BootData {
+    /// Puts boot data together.
+    pub const fn new(node_id: NodeId, control_url: String, token: Secret<String>) -> Self {
+        Self { node_id, control_url, token }
+    }
+}
+
+/// Asks for a machine.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CreateMachine {
+    /// The caller's name for it.
+    pub key: MachineKey,
+    /// How large.
+    pub size: Size,
+    /// Where; `None` leaves it to the provider.
+    pub region: Option<String>,
+    /// What it carries.
+    pub labels: Labels,
+    /// What it is told on first boot.
+    pub boot: BootData,
+}
+
+impl CreateMachine {
+    /// Asks for a medium machine anywhere.
+    pub fn new(key: MachineKey, boot: BootData) -> Self {
+        Self { key, size: Size::default(), region: None, labels: Labels::default(), boot }
+    }
+
+    /// Sets the size.
+    #[must_use]
+    pub fn with_size(mut self, size: Size) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Sets the region.
+    #[must_use]
+    pub fn with_region(mut self, region: Option<String>) -> Self {
+        self.region = region;
+        self
+    }
+
+    /// Sets the labels.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Labels) -> Self {
+        self.labels = labels;
+        self
+    }
+}
+
+/// Whether a machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Power {
+    /// It does not run; its disk is kept.
+    Off,
+    /// It runs, or is about to.
+    On,
+}
+
+/// A machine as its provider describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Machine {
+    /// The caller's name for it.
+    pub key: MachineKey,
+    /// The provider's own id, kept for people and for support.
+    pub provider_id: String,
+    /// Whether it runs.
+    pub power: Power,
+    /// What it carries.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Addresses it can be reached under, most useful first.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+impl Machine {
+    /// Describes a running machine.
+    pub const fn new(key: MachineKey, provider_id: String, labels: Labels) -> Self {
+        Self { key, provider_id, power: Power::On, labels, addresses: Vec::new() }
+    }
+
+    /// Sets whether it runs.
+    #[must_use]
+    pub fn with_power(mut self, power: Power) -> Self {
+        self.power = power;
+        self
+    }
+}
+
+/// How far a deletion is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deletion {
+    /// The provider is sure that nothing is left.
+    Gone,
+    /// It goes on; ask again.
+    InProgress,
+}
+
+/// Facts a caller plans with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact")]
+pub struct ComputeCapabilities {
+    /// Machines can be switched off and on.
+    pub power: bool,
+    /// Volumes can be created and attached.
+    pub volumes: bool,
+    /// The caller may name a region.
+    pub regions: bool,
+    /// A machine's disk survives being switched off.
+    pub disk_survives_power_off: bool,
+    /// The longest a create may still take effect after its reply was lost.
+    pub create_settles_within: Duration,
+}
+
+impl ComputeCapabilities {
+    /// Describes a provider that can only create and delete, and settles within two minutes.
+    pub const fn minimal() -> Self {
+        Self {
+            power: false,
+            volumes: false,
+            regions: false,
+            disk_survives_power_off: false,
+            create_settles_within: Duration::from_mins(2),
+        }
+    }
+
+    /// Claims power control.
+    #[must_use]
+    pub const fn with_power(mut self) -> Self {
+        self.power = true;
+        self.disk_survives_power_off = true;
+        self
+    }
+
+    /// Claims volumes.
+    #[must_use]
+    pub const fn with_volumes(mut self) -> Self {
+        self.volumes = true;
+        self
+    }
+
+    /// Claims regions.
+    #[must_use]
+    pub const fn with_regions(mut self) -> Self {
+        self.regions = true;
+        self
+    }
+
+    /// Says how long a lost create may still take effect.
+    #[must_use]
+    pub const fn with_create_settles_within(mut self, span: Duration) -> Self {
+        self.create_settles_within = span;
+        self
+    }
+}
+
+/// What a provider sells.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Catalog {
+    /// Regions, in the provider's words.
+    pub regions: Vec<String>,
+    /// Sizes and what they mean there.
+    pub sizes: Vec<SizeOffer>,
+}
+
+impl Catalog {
+    /// Makes a catalogue.
+    pub const fn new(regions: Vec<String>, sizes: Vec<SizeOffer>) -> Self {
+        Self { regions, sizes }
+    }
+}
+
+/// What a size means at a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SizeOffer {
+    /// Our word.
+    pub size: Size,
+    /// The provider's word.
+    pub provider_size: String,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Price in millionths of the account's currency for an hour, where known.
+    pub price_micros_per_hour: Option<u64>,
+}
+
+impl SizeOffer {
+    /// Describes an offer without a price.
+    pub const fn new(size: Size, provider_size: String, cpus: u32, memory_mib: u64) -> Self {
+        Self { size, provider_size, cpus, memory_mib, price_micros_per_hour: None }
+    }
+}
+
+/// Asks for one page of machines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ListMachines {
+    /// Labels a machine must carry.
+    pub labels: Labels,
+    /// Continues a listing, from [`MachinePage::next`].
+    pub after: Option<String>,
+}
+
+impl ListMachines {
+    /// Asks for the first page.
+    pub const fn new(labels: Labels) -> Self {
+        Self { labels, after: None }
+    }
+
+    /// Continues a listing.
+    #[must_use]
+    pub fn with_after(mut self, after: Option<String>) -> Self {
+        self.after = after;
+        self
+    }
+}
+
+/// One page of machines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MachinePage {
+    /// The machines.
+    pub machines: Vec<Machine>,
+    /// Where the next page begins, or `None` on the last.
+    pub next: Option<String>,
+}
+
+impl MachinePage {
+    /// Makes a page.
+    pub const fn new(machines: Vec<Machine>, next: Option<String>) -> Self {
+        Self { machines, next }
+    }
+}
+
+/// Something an adapter made: a machine, an address, a volume, a certificate …
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnedResource {
+    /// What it is, in one word: `machine`, `volume`, …
+    pub sort: &'static str,
+    /// The provider's own id.
+    pub provider_id: String,
+    /// What it carries.
+    pub labels: Labels,
+}
+
+impl OwnedResource {
+    /// Describes a resource.
+    pub const fn new(sort: &'static str, provider_id: String, labels: Labels) -> Self {
+        Self { sort, provider_id, labels }
+    }
+}
+
+/// Asks for one page of owned resources.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ListOwned {
+    /// Labels that must match, at least the installation.
+    pub labels: Labels,
+    /// Continues a listing.
+    pub after: Option<String>,
+}
+
+impl ListOwned {
+    /// Asks for the first page.
+    pub const fn new(labels: Labels) -> Self {
+        Self { labels, after: None }
+    }
+}
+
+/// One page of owned resources.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct OwnedPage {
+    /// The resources.
+    pub resources: Vec<OwnedResource>,
+    /// Where the next page begins, or `None` on the last.
+    pub next: Option<String>,
+}
+
+impl OwnedPage {
+    /// Makes a page.
+    pub const fn new(resources: Vec<OwnedResource>, next: Option<String>) -> Self {
+        Self { resources, next }
+    }
+}
