@@ -2,13 +2,19 @@
 //! engine that carries them out, and the traits through which it touches the outside.
 //!
 //! The core opens no socket, touches no file, reads no environment and no clock: everything is
-//! handed in.
+//! handed in. Start at [`Sam`].
 
+pub mod auth;
 pub mod compute;
+pub mod engine;
 pub mod entropy;
 pub mod error;
 pub mod id;
+pub mod node;
 pub mod node_link;
+pub mod policy;
+pub mod request;
+pub mod sam;
 pub mod store;
 pub mod time;
 pub mod volume;
@@ -21,4 +27,6 @@ pub use self::id::{
     AccountId, CommitId, CredentialId, NodeId, OperationId, ProjectId, SessionId, TerminalId,
     WorkspaceId,
 };
+pub use self::policy::Policy;
+pub use self::sam::{Caller, FeedItem, Sam, SamBuilder};
 pub use self::secret::Secret;

@@ -45,6 +45,13 @@ impl ErrorRecord {
         self
     }
 
+    /// Names the step that failed, where the error did not.
+    #[must_use]
+    pub fn or_operation(mut self, operation: &str) -> Self {
+        self.operation.get_or_insert_with(|| operation.to_owned());
+        self
+    }
+
     /// Turns the record back into an error, for a caller that waits for the work it describes.
     pub fn to_error(&self) -> Error {
         let error = Error::new(self.kind, self.message.clone());

@@ -1,5 +1,23 @@
-//! The workspace: what a user has.
+//! The workspace: what a user has. A repository checked out on a node, with terminals and
+//! commands in it.
 
+mod commands;
+mod decide;
+mod name;
+mod record;
 mod repo;
+mod resource;
 
+#[cfg(test)]
+mod tests;
+
+pub use self::commands::NewWorkspace;
+pub use self::decide::decide;
+pub use self::name::{ParseNameError, WorkspaceName};
+pub use self::record::{
+    Lifetime, Step, StepState, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish,
+};
 pub use self::repo::{Checkout, ParseRefError, ParseRepoError, RefName, RepoRef};
+pub use self::resource::{
+    WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation, WorkspaceResource,
+};

@@ -1,0 +1,5 @@
+//! Tokens and how they are checked.
+
+mod bootstrap;
+
+pub use self::bootstrap::BootKey;

@@ -1,0 +1,230 @@
+//! What is next for a node. Pure and total.
+//!
+//! The one thing never forgotten: a node that may have bought something is only called Deleted
+//! after the provider said that nothing is left, and after every create whose reply was lost can
+//! no longer take effect.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use super::record::{NodeRecord, NodeState, NodeWish};
+use super::resource::{NodeDecision, NodeEffect, NodeLook, NodeObservation};
+use crate::compute::{Deletion, Machine, Power};
+use crate::engine::{Decision, Transition};
+use crate::error::{Effect, Error, ErrorKind, ErrorRecord, Result, Retry};
+use crate::node_link::Readiness;
+use crate::policy::Policy;
+use crate::store::Due;
+use crate::time::Timestamp;
+
+/// Decides what is next for a node.
+pub fn decide(
+    node: &NodeRecord,
+    observation: Option<&NodeObservation>,
+    now: Timestamp,
+    policy: &Policy,
+) -> NodeDecision {
+    let step = Step { node, now, policy };
+    let gone = node.wish == NodeWish::Gone;
+    match node.state {
+        NodeState::Requested if gone => step.deleted(),
+        NodeState::Requested => step.create(),
+        NodeState::Creating => match observation {
+            Some(NodeObservation::Created(result)) => step.created(result),
+            _ if gone => step.delete("deletion_started"),
+            _ if step.late(policy.provision_deadline) => step.failed(step.timeout("create")),
+            _ => step.create(),
+        },
+        NodeState::Booting if gone => step.delete("deletion_started"),
+        NodeState::Booting => match observation {
+            Some(NodeObservation::Readiness(Ok(Some(readiness)))) => step.ready(readiness),
+            Some(NodeObservation::Readiness(_)) if step.late(policy.provision_deadline) => {
+                step.failed(step.timeout("boot"))
+            }
+            Some(NodeObservation::Readiness(_)) => Decision::rest_for(policy.boot_poll),
+            _ => Decision::Look(NodeLook::Readiness),
+        },
+        NodeState::Ready | NodeState::Unreachable if gone => {
+            let next = node.moved_to(NodeState::Draining, now);
+            Decision::Act(Some(step.wake(next, "drain_started")), NodeEffect::Drain)
+        }
+        NodeState::Ready => match observation {
+            Some(NodeObservation::Readiness(Ok(Some(readiness)))) => step.still_ready(readiness),
+            Some(NodeObservation::Readiness(_)) => {
+                let next = node.moved_to(NodeState::Unreachable, now);
+                Decision::Write(step.wake(next, "node_unreachable"))
+            }
+            _ => Decision::Look(NodeLook::Readiness),
+        },
+        NodeState::Unreachable => match observation {
+            Some(NodeObservation::Survey { readiness, machine }) => step.survey(readiness, machine),
+            Some(NodeObservation::Powered(_)) => {
+                Decision::rest_for(policy.patience(node.state_at, now))
+            }
+            _ => Decision::Look(NodeLook::Survey),
+        },
+        NodeState::Draining => step.delete("deletion_started"),
+        NodeState::Deleting => match observation {
+            Some(NodeObservation::Deleted(result)) => step.deletion(result),
+            _ => Decision::Act(None, NodeEffect::DeleteMachine),
+        },
+        NodeState::Failed | NodeState::Lost | NodeState::Recovered if gone => {
+            step.delete("deletion_started")
+        }
+        NodeState::Deleted | NodeState::Failed | NodeState::Lost | NodeState::Recovered => {
+            Decision::Rest(Due::Never)
+        }
+    }
+}
+
+struct Step<'a> {
+    node: &'a NodeRecord,
+    now: Timestamp,
+    policy: &'a Policy,
+}
+
+impl Step<'_> {
+    /// A transition that the workspaces on the node shall look at.
+    fn wake(&self, next: NodeRecord, event: &'static str) -> Box<Transition<NodeRecord>> {
+        Box::new(Transition::new(next, event).with_wakes(self.node.workspace_keys()))
+    }
+
+    fn late(&self, deadline: std::time::Duration) -> bool {
+        self.now.since(self.node.created_at) >= deadline
+    }
+
+    fn timeout(&self, step: &str) -> ErrorRecord {
+        let spent = self.policy.provision_deadline.as_secs();
+        let last = self.node.error.as_ref().map(|error| format!(": {}", error.message));
+        let message = format!("no agent called within {spent} s{}", last.unwrap_or_default());
+        ErrorRecord::new(ErrorKind::Timeout, step, message)
+            .with_hint("look at the node's log, then delete the workspace and create it again")
+    }
+
+    fn create(&self) -> NodeDecision {
+        // From the second attempt on, the reply of an earlier one is missing or was an error:
+        // it may take effect late.
+        let mut next = if self.node.state == NodeState::Creating {
+            self.node.clone()
+        } else {
+            self.node.moved_to(NodeState::Creating, self.now)
+        };
+        next.create_unsettled = self.node.create_at.is_some();
+        next.create_at = Some(self.now);
+        let transition = Transition::new(next, "create_started");
+        Decision::Act(Some(Box::new(transition)), NodeEffect::CreateMachine)
+    }
+
+    fn created(&self, result: &Result<Machine>) -> NodeDecision {
+        let error = match result {
+            Ok(machine) => {
+                let mut next = self.node.moved_to(NodeState::Booting, self.now);
+                next.provider_id = Some(machine.provider_id.clone());
+                next.error = None;
+                return Decision::Write(Box::new(Transition::new(next, "machine_created")));
+            }
+            Err(error) => error,
+        };
+        let hopeless = error.retry() == Retry::Never && error.effect() == Effect::NotApplied;
+        if hopeless || self.late(self.policy.provision_deadline) {
+            return self.failed(ErrorRecord::from(error).or_operation("create"));
+        }
+        let mut next = self.node.clone();
+        next.create_unsettled |= error.effect() == Effect::Unknown;
+        self.retry(next, error, "create_failed")
+    }
+
+    /// Stays in the state, counts a failure and tries again after a pause.
+    fn retry(&self, mut next: NodeRecord, error: &Error, event: &'static str) -> NodeDecision {
+        next.attempts = next.attempts.saturating_add(1);
+        next.error = Some(ErrorRecord::from(error));
+        let pause = match error.retry() {
+            Retry::After(pause) => pause.min(self.policy.backoff_max),
+            Retry::Backoff | Retry::Never => self.policy.backoff(next.attempts),
+        };
+        Decision::Write(Box::new(Transition::new(next, event).with_due(Due::In(pause))))
+    }
+
+    fn ready(&self, readiness: &Readiness) -> NodeDecision {
+        let mut next = self.node.moved_to(NodeState::Ready, self.now);
+        next.instance = Some(readiness.instance.clone());
+        next.error = None;
+        let transition = self.wake(next, "node_ready").with_due(Due::In(self.policy.ready_poll));
+        Decision::Write(Box::new(transition))
+    }
+
+    fn still_ready(&self, readiness: &Readiness) -> NodeDecision {
+        if self.node.instance.as_ref() == Some(&readiness.instance) {
+            return Decision::rest_for(self.policy.ready_poll);
+        }
+        let mut next = self.node.clone();
+        next.instance = Some(readiness.instance.clone());
+        let transition = self.wake(next, "processes_lost");
+        Decision::Write(Box::new(transition.with_due(Due::In(self.policy.ready_poll))))
+    }
+
+    fn survey(
+        &self,
+        readiness: &Result<Option<Readiness>>,
+        machine: &Result<Option<Machine>>,
+    ) -> NodeDecision {
+        if let Ok(Some(readiness)) = readiness {
+            return self.ready(readiness);
+        }
+        match machine {
+            Ok(None) => {
+                let mut next = self.node.moved_to(NodeState::Lost, self.now);
+                next.error = Some(
+                    ErrorRecord::new(ErrorKind::NotFound, "survey", "the machine is gone")
+                        .with_hint("its data went with it: delete the workspace"),
+                );
+                Decision::Write(self.wake(next, "machine_lost"))
+            }
+            Ok(Some(machine)) if machine.power == Power::Off => {
+                let mut next = self.node.clone();
+                next.attempts = next.attempts.saturating_add(1);
+                let transition = Transition::new(next, "power_on_started");
+                Decision::Act(Some(Box::new(transition)), NodeEffect::PowerOn)
+            }
+            Ok(Some(_)) | Err(_) => {
+                Decision::rest_for(self.policy.patience(self.node.state_at, self.now))
+            }
+        }
+    }
+
+    fn failed(&self, error: ErrorRecord) -> NodeDecision {
+        let mut next = self.node.moved_to(NodeState::Failed, self.now);
+        next.error = Some(error);
+        Decision::Write(self.wake(next, "node_failed"))
+    }
+
+    fn delete(&self, event: &'static str) -> NodeDecision {
+        let mut next = self.node.moved_to(NodeState::Deleting, self.now);
+        // An unanswered create may still be on its way.
+        next.create_unsettled |= self.node.state == NodeState::Creating;
+        Decision::Act(Some(Box::new(Transition::new(next, event))), NodeEffect::DeleteMachine)
+    }
+
+    fn deletion(&self, result: &Result<Deletion>) -> NodeDecision {
+        match result {
+            Ok(Deletion::Gone) => {
+                let settled_in = match self.node.create_at {
+                    Some(at) if self.node.create_unsettled => {
+                        let end = at.plus(self.policy.create_settles_within);
+                        end.since(self.now)
+                    }
+                    _ => std::time::Duration::ZERO,
+                };
+                if settled_in.is_zero() { self.deleted() } else { Decision::rest_for(settled_in) }
+            }
+            Ok(Deletion::InProgress) => {
+                Decision::rest_for(self.policy.patience(self.node.state_at, self.now))
+            }
+            Err(error) => self.retry(self.node.clone(), error, "deletion_failed"),
+        }
+    }
+
+    fn deleted(&self) -> NodeDecision {
+        let mut next = self.node.moved_to(NodeState::Deleted, self.now);
+        next.create_unsettled = false;
+        Decision::Write(Box::new(self.wake(next, "node_deleted").with_due(Due::Never)))
+    }
+}

@@ -1,0 +1,249 @@
+//! What is stored of a node.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::compute::{MachineKey, Size};
+use crate::engine::{InvalidTransition, Stored};
+use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+use crate::id::{NodeId, WorkspaceId};
+use crate::store::{Index, Kind, RecordKey};
+use crate::time::Timestamp;
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeState {
+    /// Wanted; nothing was bought.
+    Requested,
+    /// The provider was, or is about to be, asked for a machine.
+    Creating,
+    /// There is a machine; its agent has not called yet.
+    Booting,
+    /// Its agent is connected.
+    Ready,
+    /// Its agent is not connected, for now.
+    Unreachable,
+    /// It takes nothing new and is about to be deleted.
+    Draining,
+    /// The provider was, or is about to be, asked to delete the machine.
+    Deleting,
+    /// The provider is sure that nothing is left. Final.
+    Deleted,
+    /// It never became ready; what was bought is still owned.
+    Failed,
+    /// The provider says that the machine is gone, and nobody asked for that.
+    Lost,
+    /// A machine that no record knew, adopted for a person to decide on.
+    Recovered,
+}
+
+impl NodeState {
+    /// Every state, for tables and documentation.
+    pub const ALL: [Self; 11] = [
+        Self::Requested,
+        Self::Creating,
+        Self::Booting,
+        Self::Ready,
+        Self::Unreachable,
+        Self::Draining,
+        Self::Deleting,
+        Self::Deleted,
+        Self::Failed,
+        Self::Lost,
+        Self::Recovered,
+    ];
+
+    /// Returns the stable word for it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Creating => "creating",
+            Self::Booting => "booting",
+            Self::Ready => "ready",
+            Self::Unreachable => "unreachable",
+            Self::Draining => "draining",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+            Self::Recovered => "recovered",
+        }
+    }
+
+    /// Returns the states that may follow, beside the state itself.
+    pub const fn next(self) -> &'static [Self] {
+        match self {
+            Self::Requested => &[Self::Creating, Self::Deleted, Self::Failed],
+            Self::Creating => &[Self::Booting, Self::Deleting, Self::Failed],
+            Self::Booting => &[Self::Ready, Self::Deleting, Self::Failed],
+            Self::Ready => &[Self::Unreachable, Self::Draining, Self::Lost],
+            Self::Unreachable => &[Self::Ready, Self::Draining, Self::Lost],
+            Self::Draining => &[Self::Deleting, Self::Lost],
+            Self::Deleting => &[Self::Deleted],
+            Self::Deleted => &[],
+            Self::Failed | Self::Lost | Self::Recovered => &[Self::Deleting],
+        }
+    }
+
+    /// Returns whether nothing follows.
+    pub const fn is_final(self) -> bool {
+        self.next().is_empty()
+    }
+}
+
+/// What is wanted of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeWish {
+    /// That it is deleted, with everything bought for it.
+    Gone,
+    /// That it runs.
+    Kept,
+}
+
+/// A node as it is stored. Indexed by state, owner and provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeRecord {
+    /// Format of this record.
+    pub format: u32,
+    /// Its name.
+    pub id: NodeId,
+    /// On whose behalf it was bought.
+    pub owner: String,
+    /// Where it is in its life.
+    pub state: NodeState,
+    /// What is wanted of it.
+    pub wish: NodeWish,
+    /// The provider it was bought from.
+    pub provider: String,
+    /// How large it is.
+    pub size: Size,
+    /// Where it is, in the provider's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The provider's own id of the machine, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// When a machine was last asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_at: Option<Timestamp>,
+    /// A create may still take effect although a later one was answered: its reply was lost.
+    #[serde(default)]
+    pub create_unsettled: bool,
+    /// The agent's Ed25519 public key, base64url, once it has traded its token for an identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// The holder's instance: another one means that the processes were lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The workspaces on it.
+    #[serde(default)]
+    pub workspaces: BTreeSet<WorkspaceId>,
+    /// Failures in a row in this state.
+    #[serde(default)]
+    pub attempts: u32,
+    /// The last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorRecord>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it got its state.
+    pub state_at: Timestamp,
+}
+
+impl NodeRecord {
+    /// The kind of its record.
+    pub const KIND: Kind = Kind::new("node");
+
+    /// Describes a node that is wanted for a workspace.
+    pub fn requested(id: NodeId, owner: String, provider: String, now: Timestamp) -> Self {
+        Self {
+            format: <Self as Stored>::FORMAT,
+            id,
+            owner,
+            state: NodeState::Requested,
+            wish: NodeWish::Kept,
+            provider,
+            size: Size::default(),
+            region: None,
+            provider_id: None,
+            create_at: None,
+            create_unsettled: false,
+            public_key: None,
+            instance: None,
+            workspaces: BTreeSet::new(),
+            attempts: 0,
+            error: None,
+            created_at: now,
+            state_at: now,
+        }
+    }
+
+    /// Returns the key of a node's record.
+    pub fn key_of(id: NodeId) -> RecordKey {
+        RecordKey::new(Self::KIND, id)
+    }
+
+    /// Returns the key of its machine.
+    pub fn machine_key(&self) -> MachineKey {
+        MachineKey::of(self.id)
+    }
+
+    /// Returns the keys of the workspaces on it.
+    pub fn workspace_keys(&self) -> impl Iterator<Item = RecordKey> + '_ {
+        self.workspaces.iter().map(|&id| crate::workspace::WorkspaceRecord::key_of(id))
+    }
+
+    /// Returns it in another state, with no failures counted.
+    #[must_use]
+    pub fn moved_to(&self, state: NodeState, now: Timestamp) -> Self {
+        Self { state, state_at: now, attempts: 0, ..self.clone() }
+    }
+
+    /// Returns it with another wish.
+    #[must_use]
+    pub fn wished(&self, wish: NodeWish) -> Self {
+        Self { wish, ..self.clone() }
+    }
+
+    /// Checks that it may become another; see [`NodeState::next`].
+    ///
+    /// # Errors
+    /// When the step is not in the table.
+    pub fn check_next(&self, to: &Self) -> Result<(), InvalidTransition> {
+        let legal = self.state == to.state && !self.state.is_final()
+            || self.state.next().contains(&to.state);
+        if legal {
+            Ok(())
+        } else {
+            Err(InvalidTransition::new("node", self.state.code(), to.state.code())) // I5
+        }
+    }
+}
+
+impl Stored for NodeRecord {
+    const KIND: Kind = Self::KIND;
+    const FORMAT: u32 = 1;
+
+    fn key(&self) -> RecordKey {
+        Self::key_of(self.id)
+    }
+
+    fn index(&self) -> Index {
+        [Some(self.state.code().to_owned()), Some(self.owner.clone()), Some(self.provider.clone())]
+    }
+
+    fn format(&self) -> u32 {
+        self.format
+    }
+
+    fn upcast(from: u32, _body: Value) -> Result<Value> {
+        Err(Error::new(ErrorKind::Corrupt, format!("no node was ever written in format {from}")))
+    }
+}

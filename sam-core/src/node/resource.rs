@@ -1,0 +1,158 @@
+//! The node's questions and effects, carried to the provider and the agent.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::decide::decide;
+use super::record::{NodeRecord, NodeState};
+use crate::auth::BootKey;
+use crate::compute::{BootData, ComputeProvider, CreateMachine, Deletion, Labels, Machine, Power};
+use crate::engine::{Decision, InvalidTransition, Resource};
+use crate::error::{Error, ErrorKind, Result};
+use crate::node_link::{NodeLink, Readiness};
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// A decision about a node.
+pub type NodeDecision = Decision<NodeResource>;
+
+/// What a node's decisions may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeLook {
+    /// Does the agent answer?
+    Readiness,
+    /// Does the agent answer, and what does the provider say of the machine?
+    Survey,
+}
+
+/// What a node's decisions may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeEffect {
+    /// Ask the provider for the machine.
+    CreateMachine,
+    /// Ask the provider to delete it.
+    DeleteMachine,
+    /// Tell the agent to take nothing new.
+    Drain,
+    /// Switch the machine on.
+    PowerOn,
+}
+
+/// What came back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NodeObservation {
+    /// Of [`NodeEffect::CreateMachine`].
+    Created(Result<Machine>),
+    /// Of [`NodeEffect::DeleteMachine`].
+    Deleted(Result<Deletion>),
+    /// Of [`NodeEffect::Drain`].
+    Drained(Result<()>),
+    /// Of [`NodeEffect::PowerOn`].
+    Powered(Result<()>),
+    /// Of [`NodeLook::Readiness`].
+    Readiness(Result<Option<Readiness>>),
+    /// Of [`NodeLook::Survey`].
+    Survey {
+        /// What the agent says.
+        readiness: Result<Option<Readiness>>,
+        /// What the provider says.
+        machine: Result<Option<Machine>>,
+    },
+}
+
+/// Carries nodes.
+#[derive(Debug)]
+pub struct NodeResource {
+    pub(crate) compute: Arc<dyn ComputeProvider>,
+    pub(crate) link: Arc<dyn NodeLink>,
+    pub(crate) policy: Policy,
+    pub(crate) boot_key: BootKey,
+    pub(crate) control_url: String,
+    /// Labels of everything this installation buys.
+    pub(crate) labels: Labels,
+}
+
+impl NodeResource {
+    fn create_request(&self, node: &NodeRecord) -> Result<CreateMachine> {
+        let labels = self
+            .labels
+            .clone()
+            .with(Labels::NODE, &node.id.to_string())?
+            .with(Labels::OWNER, &node.owner)?;
+        let token = self.boot_key.token(node.id, 1);
+        let boot = BootData::new(node.id, self.control_url.clone(), token);
+        Ok(CreateMachine::new(node.machine_key(), boot)
+            .with_size(node.size)
+            .with_region(node.region.clone())
+            .with_labels(labels))
+    }
+}
+
+#[async_trait]
+impl Resource for NodeResource {
+    type Record = NodeRecord;
+    type Look = NodeLook;
+    type Effect = NodeEffect;
+    type Observation = NodeObservation;
+
+    fn decide(
+        &self,
+        record: &NodeRecord,
+        observation: Option<&NodeObservation>,
+        now: Timestamp,
+    ) -> Result<NodeDecision> {
+        Ok(decide(record, observation, now, &self.policy))
+    }
+
+    fn intends(&self, record: &NodeRecord, effect: &NodeEffect) -> bool {
+        match effect {
+            NodeEffect::CreateMachine => record.state == NodeState::Creating,
+            NodeEffect::DeleteMachine => record.state == NodeState::Deleting,
+            NodeEffect::Drain => record.state == NodeState::Draining,
+            NodeEffect::PowerOn => record.state == NodeState::Unreachable,
+        }
+    }
+
+    fn check(&self, from: &NodeRecord, to: &NodeRecord) -> Result<(), InvalidTransition> {
+        from.check_next(to)
+    }
+
+    async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {
+        let readiness = self.link.readiness(record.id).await;
+        match look {
+            NodeLook::Readiness => NodeObservation::Readiness(readiness),
+            NodeLook::Survey => {
+                // A connected agent needs no question to the provider.
+                let machine = match &readiness {
+                    Ok(Some(_)) => Err(Error::new(ErrorKind::Unavailable, "not asked")),
+                    Ok(None) | Err(_) => self.compute.machine(&record.machine_key()).await,
+                };
+                NodeObservation::Survey { readiness, machine }
+            }
+        }
+    }
+
+    async fn act(&self, record: &NodeRecord, effect: &NodeEffect) -> NodeObservation {
+        match effect {
+            NodeEffect::CreateMachine => {
+                let created = match self.create_request(record) {
+                    Ok(request) => self.compute.create_machine(&request).await,
+                    Err(error) => Err(error),
+                };
+                NodeObservation::Created(created)
+            }
+            NodeEffect::DeleteMachine => {
+                NodeObservation::Deleted(self.compute.delete_machine(&record.machine_key()).await)
+            }
+            NodeEffect::Drain => NodeObservation::Drained(self.link.drain(record.id).await),
+            NodeEffect::PowerOn => NodeObservation::Powered(match self.compute.power() {
+                Some(power) => power.set_power(&record.machine_key(), Power::On).await,
+                None => Err(Error::new(ErrorKind::Unsupported, "machines cannot be switched on")),
+            }),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The spans and bounds that decisions follow. All have a default; a host may change each.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// What decisions follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// From a node's creation until its agent must have called; then the node is Failed.
+    pub provision_deadline: Duration,
+    /// From the first attempt until a workspace must be prepared; then it is Failed.
+    pub prepare_deadline: Duration,
+    /// Between two looks at a booting node that nobody announced.
+    pub boot_poll: Duration,
+    /// Between two looks at a ready node that nobody announced.
+    pub ready_poll: Duration,
+    /// First pause after a failure; it doubles up to `backoff_max`.
+    pub backoff_first: Duration,
+    /// Longest pause after failures.
+    pub backoff_max: Duration,
+    /// How long a create whose reply was lost may still take effect; a deletion looks again after
+    /// it before it calls the machine gone.
+    pub create_settles_within: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            provision_deadline: Duration::from_mins(30),
+            prepare_deadline: Duration::from_mins(30),
+            boot_poll: Duration::from_secs(5),
+            ready_poll: Duration::from_mins(1),
+            backoff_first: Duration::from_millis(500),
+            backoff_max: Duration::from_mins(5),
+            create_settles_within: Duration::from_mins(2),
+        }
+    }
+}
+
+impl Policy {
+    /// Returns the pause after the `attempts`-th failure in a row.
+    pub fn backoff(&self, attempts: u32) -> Duration {
+        let doubled = self.backoff_first.saturating_mul(1_u32 << attempts.min(16));
+        doubled.min(self.backoff_max)
+    }
+
+    /// Returns the pause before looking again at something that has been so since `since`: a
+    /// quarter of that age, at least a second, at most a minute.
+    pub fn patience(&self, since: Timestamp, now: Timestamp) -> Duration {
+        (now.since(since) / 4).clamp(Duration::from_secs(1), Duration::from_mins(1))
+    }
+}

@@ -1,0 +1,169 @@
+//! Putting the parts together, and checking that they agree.
+
+use std::sync::Arc;
+
+use super::{Parts, Sam};
+use crate::Secret;
+use crate::auth::BootKey;
+use crate::compute::{ComputeProvider, Labels};
+use crate::engine::{Engine, EngineConfig};
+use crate::entropy::{Entropy, SeededEntropy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::node::NodeResource;
+use crate::node_link::{MemoryLink, NodeLink};
+use crate::policy::Policy;
+use crate::request::RequestResource;
+use crate::store::{Store, WorkerId};
+use crate::time::{Clock, ManualClock, Timestamp};
+use crate::workspace::WorkspaceResource;
+
+/// Collects the parts of a [`Sam`].
+///
+/// What is not given is in memory and repeatable, good for tests: a clock that stands still,
+/// seeded entropy, nodes that answer at once. [`SamBuilder::build`] refuses seeded entropy
+/// together with a boot key that was not given once a real link is set, because its tokens could
+/// be guessed.
+#[derive(Debug)]
+pub struct SamBuilder {
+    store: Arc<dyn Store>,
+    compute: Arc<dyn ComputeProvider>,
+    clock: Option<Arc<dyn Clock>>,
+    entropy: Option<Arc<dyn Entropy>>,
+    link: Option<Arc<dyn NodeLink>>,
+    policy: Policy,
+    engine: EngineConfig,
+    boot_key: Option<Secret<[u8; 32]>>,
+    control_url: String,
+    installation: String,
+}
+
+impl SamBuilder {
+    pub(super) fn new(store: Arc<dyn Store>, compute: Arc<dyn ComputeProvider>) -> Self {
+        let create_settles_within = compute.capabilities().create_settles_within;
+        let policy = Policy { create_settles_within, ..Policy::default() };
+        Self {
+            store,
+            compute,
+            clock: None,
+            entropy: None,
+            link: None,
+            policy,
+            engine: EngineConfig::default(),
+            boot_key: None,
+            control_url: "memory:".to_owned(),
+            installation: "local".to_owned(),
+        }
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Sets the source of random bytes.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// Sets how agents are reached.
+    #[must_use]
+    pub fn link(mut self, link: Arc<dyn NodeLink>) -> Self {
+        self.link = Some(link);
+        self
+    }
+
+    /// Sets the spans and bounds of decisions.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets the bounds of the engine.
+    #[must_use]
+    pub fn engine(mut self, engine: EngineConfig) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Sets the key that bootstrap tokens are made with; keep it, or nodes that are booting when
+    /// this process ends cannot come in.
+    #[must_use]
+    pub fn boot_key(mut self, key: Secret<[u8; 32]>) -> Self {
+        self.boot_key = Some(key);
+        self
+    }
+
+    /// Sets where agents reach the control plane.
+    #[must_use]
+    pub fn control_url(mut self, url: impl Into<String>) -> Self {
+        self.control_url = url.into();
+        self
+    }
+
+    /// Names the installation; everything it buys is labelled with it. Letters, digits, `._-`.
+    #[must_use]
+    pub fn installation(mut self, id: impl Into<String>) -> Self {
+        self.installation = id.into();
+        self
+    }
+
+    /// Checks that the parts agree and puts them together.
+    ///
+    /// # Errors
+    /// `BadInput` naming the part that is missing or wrong.
+    pub fn build(self) -> Result<Sam> {
+        if self.link.is_some() && (self.entropy.is_none() || self.boot_key.is_none()) {
+            return Err(Error::new(
+                ErrorKind::BadInput,
+                "a link needs real entropy and a boot key: tokens could be guessed otherwise",
+            )
+            .with_hint("call .entropy() and .boot_key() on the builder"));
+        }
+        let clock = self.clock.unwrap_or_else(|| Arc::new(ManualClock::new(Timestamp::EPOCH)));
+        let entropy: Arc<dyn Entropy> =
+            self.entropy.unwrap_or_else(|| Arc::new(SeededEntropy::new(0)));
+        let link: Arc<dyn NodeLink> = self.link.unwrap_or_else(|| Arc::new(MemoryLink::new()));
+        let boot_key = BootKey::new(self.boot_key.unwrap_or_else(|| {
+            let mut key = [0; 32];
+            entropy.fill(&mut key);
+            Secret::new(key)
+        }));
+        let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
+        let node = NodeResource {
+            compute: Arc::clone(&self.compute),
+            link: Arc::clone(&link),
+            policy: self.policy.clone(),
+            boot_key: boot_key.clone(),
+            control_url: self.control_url,
+            labels,
+        };
+        let workspace = WorkspaceResource {
+            store: Arc::clone(&self.store),
+            link,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            policy: self.policy,
+            provider: self.compute.to_string(),
+        };
+        let mut worker = [0; 8];
+        entropy.fill(&mut worker);
+        let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));
+        let engine = Engine::new(
+            Arc::clone(&self.store),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            worker,
+            self.engine,
+        )
+        .with_resource(node)
+        .with_resource(workspace)
+        .with_resource(RequestResource);
+        let (store, compute) = (self.store, self.compute);
+        Ok(Sam(Arc::new(Parts { store, compute, clock, entropy, boot_key, engine })))
+    }
+}

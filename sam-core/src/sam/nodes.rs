@@ -1,0 +1,127 @@
+//! The verbs on nodes, and what agents ask.
+
+use super::{CONFLICTS_MAX, Caller, Sam, too_many_conflicts};
+use crate::engine::{Stamped, Stored, decode, encode};
+use crate::error::{Error, ErrorKind, Report, Result};
+use crate::id::NodeId;
+use crate::node::{NodeRecord, NodeState, NodeWish};
+use crate::store::{CommitError, Due, Expect, ListQuery, Record, Refusal, Write};
+
+/// Decodes a listed record; one that cannot be read is logged and passed over.
+pub(super) fn readable<R: Stored>(stored: &Record) -> Option<Stamped<R>> {
+    match decode::<R>(stored) {
+        Ok(stamped) => Some(stamped),
+        Err(error) => {
+            tracing::error!(record = %stored.key, error = %Report::new(&error), "record passed over");
+            None
+        }
+    }
+}
+
+impl Sam {
+    /// Returns a node, or `None` when there never was one of this id.
+    ///
+    /// # Errors
+    /// What the store answered; `Corrupt` when the record cannot be read.
+    pub async fn node(&self, id: NodeId) -> Result<Option<Stamped<NodeRecord>>> {
+        let stored = self.0.store.load(&NodeRecord::key_of(id)).await?;
+        stored.as_ref().map(decode::<NodeRecord>).transpose()
+    }
+
+    /// Returns one page of nodes, deleted ones included, and where the next begins.
+    ///
+    /// # Errors
+    /// What the store answered.
+    pub async fn list_nodes(
+        &self,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<Stamped<NodeRecord>>, Option<String>)> {
+        let query = ListQuery::new(NodeRecord::KIND).with_after(after).with_limit(limit);
+        let page = self.0.store.list(&query).await?;
+        Ok((page.records.iter().filter_map(readable).collect(), page.next))
+    }
+
+    /// Trades a node's bootstrap token for an identity: the Ed25519 public key its agent made.
+    /// The same token with the same key succeeds again; with another key it is refused
+    /// (invariant 9).
+    ///
+    /// # Errors
+    /// `Denied` for a wrong or used token, and for a node nobody knows; `Conflict` when the node
+    /// is not being set up; what the store answered.
+    pub async fn bootstrap_node(&self, id: NodeId, token: &str, public_key: &str) -> Result<()> {
+        let denied = || Error::new(ErrorKind::Denied, "the bootstrap token is not accepted");
+        if !self.0.boot_key.verify(id, 1, token) {
+            return Err(denied());
+        }
+        let caller = Caller::named(&id.to_string());
+        for _ in 0..CONFLICTS_MAX {
+            let current = self.node(id).await?.ok_or_else(denied)?;
+            let Some(next) = current.record.identified(public_key)? else { return Ok(()) };
+            let expect = Expect::Version(current.version);
+            let write = Write::put(next.key(), expect, encode(&next)?, "node_identified")
+                .with_index(next.index());
+            match self.commit(self.commit_for(&caller).with_write(write)).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Refused(Refusal::VersionMismatch { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(too_many_conflicts())
+    }
+
+    /// Returns the public key of a node that may open a link.
+    ///
+    /// # Errors
+    /// `Denied` when it may not: unknown, without identity, or on its way out.
+    pub async fn node_public_key(&self, id: NodeId) -> Result<String> {
+        let node = self.node(id).await?.map(|stamped| stamped.record);
+        node.filter(NodeRecord::may_link)
+            .and_then(|node| node.public_key)
+            .ok_or_else(|| Error::new(ErrorKind::Denied, format!("{id} may not open a link")))
+    }
+
+    /// Tells the engine that a node's link opened or closed: it looks at the node at once.
+    ///
+    /// # Errors
+    /// What the store answered; the node's next poll notices all the same.
+    pub async fn node_link_changed(&self, id: NodeId) -> Result<()> {
+        let caller = Caller::named(&id.to_string());
+        let commit = self.commit_for(&caller).with_wake(NodeRecord::key_of(id));
+        self.commit(commit).await.map(drop).map_err(Error::from)
+    }
+
+    /// Asks for a node to be deleted with everything bought for it. Repeatable. Its workspaces
+    /// are interrupted.
+    ///
+    /// # Errors
+    /// `NotFound`; what the store answered.
+    pub async fn delete_node(&self, id: NodeId, caller: &Caller) -> Result<Stamped<NodeRecord>> {
+        for _ in 0..CONFLICTS_MAX {
+            let current = self
+                .node(id)
+                .await?
+                .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no node {id}")))?;
+            let done = current.record.state == NodeState::Deleted;
+            if done || current.record.wish == NodeWish::Gone {
+                return Ok(current);
+            }
+            let next = current.record.wished(NodeWish::Gone);
+            let expect = Expect::Version(current.version);
+            let write = Write::put(next.key(), expect, encode(&next)?, "node_deletion_requested")
+                .with_index(next.index())
+                .with_due(Due::NOW);
+            let mut commit = self.commit_for(caller).with_write(write);
+            commit.wakes.extend(next.workspace_keys());
+            match self.commit(commit).await {
+                Ok(committed) => {
+                    let version = committed.version_of(&next.key()).unwrap_or(current.version + 1);
+                    return Ok(Stamped::new(next, version));
+                }
+                Err(CommitError::Refused(Refusal::VersionMismatch { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(too_many_conflicts())
+    }
+}

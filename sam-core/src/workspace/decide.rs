@@ -1,0 +1,405 @@
+//! What is next for a workspace. Pure and total.
+//!
+//! A node is asked how it is before each effect on it, and by the same commit that gives it up it
+//! is told to go: a workspace is only called Deleted after its node is.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+use super::record::{Lifetime, WorkspaceRecord, WorkspaceState, WorkspaceWish};
+use super::resource::{WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation};
+use crate::engine::{Decision, Stamped, Transition, encode};
+use crate::error::{ErrorKind, ErrorRecord, Result};
+use crate::id::NodeId;
+use crate::node::{NodeRecord, NodeState, NodeWish};
+use crate::node_link::Preparation;
+use crate::policy::Policy;
+use crate::store::{Due, Expect, Write};
+use crate::time::Timestamp;
+
+/// Pause between two questions to an agent that is at work; it answers late by itself.
+const PREPARE_POLL: Duration = Duration::from_millis(100);
+/// Pause while another record is at work that wakes this one when it is done.
+const WOKEN: Duration = Duration::from_mins(1);
+
+/// Decides what is next for a workspace.
+///
+/// # Errors
+/// `Bug` when a record cannot be encoded.
+pub fn decide(
+    workspace: &WorkspaceRecord,
+    observation: Option<&WorkspaceObservation>,
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<WorkspaceDecision> {
+    let step = Step { workspace, now, policy };
+    if let Some(decision) = step.end_of_life() {
+        return Ok(decision);
+    }
+    match workspace.state {
+        WorkspaceState::Requested => Ok(step.write(WorkspaceState::Placing, "placing_started")),
+        WorkspaceState::Placing => step.place(observation),
+        WorkspaceState::Preparing | WorkspaceState::Starting => Ok(step.prepare(observation)),
+        WorkspaceState::Running => Ok(step.running(observation)),
+        WorkspaceState::Stopping => Ok(step.stop(observation)),
+        WorkspaceState::Stopped => Ok(match workspace.wish {
+            WorkspaceWish::Running => step.write(WorkspaceState::Starting, "starting_started"),
+            WorkspaceWish::Deleted | WorkspaceWish::Stopped => step.rest(None),
+        }),
+        WorkspaceState::Interrupted => Ok(step.interrupted(observation)),
+        WorkspaceState::Failed | WorkspaceState::Deleting => step.give_up_node(observation),
+        WorkspaceState::Deleted => Ok(Decision::Rest(Due::Never)),
+    }
+}
+
+struct Step<'a> {
+    workspace: &'a WorkspaceRecord,
+    now: Timestamp,
+    policy: &'a Policy,
+}
+
+/// How a node is, as far as a workspace on it cares.
+enum Standing<'a> {
+    /// It can be used.
+    Ready(&'a NodeRecord),
+    /// Not now; it says when.
+    Later,
+    /// Never again.
+    Over(Option<&'a NodeRecord>),
+}
+
+impl Step<'_> {
+    /// A lapsed lease is a wish to delete, and a wish to delete comes before everything else.
+    fn end_of_life(&self) -> Option<WorkspaceDecision> {
+        let workspace = self.workspace;
+        if workspace.state.is_final() || workspace.state == WorkspaceState::Deleting {
+            return None;
+        }
+        let lapsed = workspace.lifetime.remaining(self.now).is_some_and(|span| span.is_zero());
+        if lapsed && workspace.wish != WorkspaceWish::Deleted {
+            let mut next = workspace.moved_to(WorkspaceState::Deleting, self.now);
+            next.wish = WorkspaceWish::Deleted;
+            return Some(to(next, "lease_lapsed"));
+        }
+        (workspace.wish == WorkspaceWish::Deleted)
+            .then(|| self.write(WorkspaceState::Deleting, "deletion_started"))
+    }
+
+    fn write(&self, state: WorkspaceState, event: &'static str) -> WorkspaceDecision {
+        to(self.workspace.moved_to(state, self.now), event)
+    }
+
+    /// Rests at most as long as the lease on its life.
+    fn rest(&self, span: Option<Duration>) -> WorkspaceDecision {
+        let life = self.workspace.lifetime.remaining(self.now);
+        Decision::Rest(match (span, life) {
+            (Some(span), Some(life)) => Due::In(span.min(life)),
+            (Some(span), None) | (None, Some(span)) => Due::In(span),
+            (None, None) => Due::Never,
+        })
+    }
+
+    fn patience(&self) -> WorkspaceDecision {
+        self.rest(Some(self.policy.patience(self.workspace.state_at, self.now)))
+    }
+
+    /// Settled in a state: nothing more until woken, or until the lease on its life ends.
+    fn settled(&self, next: WorkspaceRecord, event: &'static str) -> WorkspaceDecision {
+        let due = match next.lifetime {
+            Lifetime::Kept => Due::Never,
+            Lifetime::Leased { until } => Due::In(until.since(self.now)),
+        };
+        // A wish that came meanwhile is looked at right away.
+        let settled = match next.state {
+            WorkspaceState::Running => next.wish == WorkspaceWish::Running,
+            WorkspaceState::Stopped => next.wish == WorkspaceWish::Stopped,
+            WorkspaceState::Requested
+            | WorkspaceState::Placing
+            | WorkspaceState::Preparing
+            | WorkspaceState::Stopping
+            | WorkspaceState::Starting
+            | WorkspaceState::Failed
+            | WorkspaceState::Interrupted
+            | WorkspaceState::Deleting
+            | WorkspaceState::Deleted => true,
+        };
+        let due = if settled { due } else { Due::NOW };
+        Decision::Write(Box::new(Transition::new(next, event).with_due(due)))
+    }
+
+    fn failed(&self, error: ErrorRecord) -> WorkspaceDecision {
+        to(self.workspace.failed(error, self.now), "workspace_failed")
+    }
+
+    fn look(&self) -> WorkspaceDecision {
+        match self.workspace.node {
+            Some(node) => Decision::Look(WorkspaceLook::Node(node)),
+            None => Decision::Look(WorkspaceLook::Placement),
+        }
+    }
+
+    fn place(&self, observation: Option<&WorkspaceObservation>) -> Result<WorkspaceDecision> {
+        match observation {
+            Some(WorkspaceObservation::Placement { node, provider }) => {
+                self.placed(*node, provider.clone())
+            }
+            Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
+                Standing::Ready(node) => Ok(self.make_ready(node, WorkspaceState::Preparing)),
+                Standing::Later => Ok(self.rest(Some(WOKEN))),
+                Standing::Over(node) => Ok(self.failed(node_error(node))),
+            },
+            Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),
+            Some(WorkspaceObservation::Prepared(_) | WorkspaceObservation::Stopped(_)) | None => {
+                Ok(self.look())
+            }
+        }
+    }
+
+    /// Takes a new node; its record is written by the same commit, so neither is without the
+    /// other.
+    fn placed(&self, node: NodeId, provider: String) -> Result<WorkspaceDecision> {
+        let owner = self.workspace.owner.clone();
+        let mut record = NodeRecord::requested(node, owner, provider, self.now);
+        record.size = self.workspace.size;
+        record.workspaces.insert(self.workspace.id);
+        let write = node_write(&record, Expect::Absent, "node_requested")?;
+        let mut next = self.workspace.clone();
+        next.node = Some(node);
+        let transition = Transition::new(next, "node_assigned")
+            .with_also(write)
+            .with_due(self.due_within(WOKEN));
+        Ok(Decision::Write(Box::new(transition)))
+    }
+
+    fn due_within(&self, span: Duration) -> Due {
+        let life = self.workspace.lifetime.remaining(self.now).unwrap_or(span);
+        Due::In(span.min(life))
+    }
+
+    fn make_ready(&self, node: &NodeRecord, state: WorkspaceState) -> WorkspaceDecision {
+        let effect = WorkspaceEffect::Prepare(node.id);
+        let announced = self.workspace.state == state && self.workspace.instance == node.instance;
+        if announced {
+            return Decision::Act(None, effect);
+        }
+        let mut next = if self.workspace.state == state {
+            self.workspace.clone()
+        } else {
+            self.workspace.moved_to(state, self.now)
+        };
+        next.instance.clone_from(&node.instance);
+        let event = if state == WorkspaceState::Preparing {
+            "preparation_started"
+        } else {
+            "start_announced"
+        };
+        Decision::Act(Some(Box::new(Transition::new(next, event))), effect)
+    }
+
+    fn prepare(&self, observation: Option<&WorkspaceObservation>) -> WorkspaceDecision {
+        let workspace = self.workspace;
+        match observation {
+            Some(WorkspaceObservation::Prepared(Ok(preparation))) => self.prepared(preparation),
+            Some(WorkspaceObservation::Prepared(Err(error))) => {
+                if self.now.since(workspace.state_at) >= self.policy.prepare_deadline {
+                    return self.failed(ErrorRecord::from(error).or_operation("prepare"));
+                }
+                self.patience()
+            }
+            Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
+                Standing::Ready(node) => self.make_ready(node, workspace.state),
+                Standing::Later => self.patience(),
+                Standing::Over(node) => self.failed(node_error(node)),
+            },
+            Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
+            Some(WorkspaceObservation::Placement { .. } | WorkspaceObservation::Stopped(_))
+            | None => self.look(),
+        }
+    }
+
+    fn prepared(&self, preparation: &Preparation) -> WorkspaceDecision {
+        match preparation {
+            Preparation::Ready { commit, branch } => {
+                let mut next = self.workspace.moved_to(WorkspaceState::Running, self.now);
+                next.commit.clone_from(commit);
+                next.branch.clone_from(branch);
+                next.error = None;
+                self.settled(next, "workspace_running")
+            }
+            Preparation::InProgress { step } if self.workspace.detail() == Some(step) => {
+                self.rest(Some(PREPARE_POLL))
+            }
+            Preparation::InProgress { step } => {
+                let mut next = self.workspace.clone();
+                next.set_detail(step.clone());
+                let transition = Transition::new(next, "preparation_progressed");
+                Decision::Write(Box::new(transition.with_due(self.due_within(PREPARE_POLL))))
+            }
+            Preparation::Failed { error } => self.failed(error.clone().or_operation("prepare")),
+        }
+    }
+
+    fn running(&self, observation: Option<&WorkspaceObservation>) -> WorkspaceDecision {
+        let workspace = self.workspace;
+        if workspace.wish == WorkspaceWish::Stopped
+            && let Some(node) = workspace.node
+        {
+            let next = workspace.moved_to(WorkspaceState::Stopping, self.now);
+            let transition = Transition::new(next, "stop_started");
+            return Decision::Act(Some(Box::new(transition)), WorkspaceEffect::Stop(node));
+        }
+        match observation {
+            Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
+                Standing::Ready(node) if node.instance == workspace.instance => self.rest(None),
+                Standing::Ready(_) => self.write(WorkspaceState::Interrupted, "processes_lost"),
+                Standing::Later => self.rest(None),
+                Standing::Over(node) => {
+                    let mut next = workspace.moved_to(WorkspaceState::Interrupted, self.now);
+                    next.error = Some(node_error(node));
+                    to(next, "node_lost")
+                }
+            },
+            Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
+            Some(
+                WorkspaceObservation::Placement { .. }
+                | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Stopped(_),
+            )
+            | None => self.look(),
+        }
+    }
+
+    fn stop(&self, observation: Option<&WorkspaceObservation>) -> WorkspaceDecision {
+        let stopped = || {
+            let next = self.workspace.moved_to(WorkspaceState::Stopped, self.now);
+            self.settled(next, "workspace_stopped")
+        };
+        match observation {
+            Some(WorkspaceObservation::Stopped(Ok(()))) => stopped(),
+            Some(WorkspaceObservation::Stopped(Err(_)) | WorkspaceObservation::Node(Err(_))) => {
+                self.patience()
+            }
+            Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
+                Standing::Ready(node) => Decision::Act(None, WorkspaceEffect::Stop(node.id)),
+                Standing::Later => self.patience(),
+                // Nothing runs on a node that is gone.
+                Standing::Over(_) => stopped(),
+            },
+            Some(WorkspaceObservation::Placement { .. } | WorkspaceObservation::Prepared(_))
+            | None => self.look(),
+        }
+    }
+
+    fn interrupted(&self, observation: Option<&WorkspaceObservation>) -> WorkspaceDecision {
+        if self.workspace.wish == WorkspaceWish::Stopped {
+            let next = self.workspace.moved_to(WorkspaceState::Stopped, self.now);
+            return self.settled(next, "workspace_stopped");
+        }
+        match observation {
+            Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
+                Standing::Ready(node) => self.make_ready(node, WorkspaceState::Starting),
+                Standing::Later => self.patience(),
+                // Its data went with the node: a person decides.
+                Standing::Over(_) => self.rest(None),
+            },
+            Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
+            Some(
+                WorkspaceObservation::Placement { .. }
+                | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Stopped(_),
+            )
+            | None => self.look(),
+        }
+    }
+
+    /// Failed or Deleting: tells the node to go and waits until it has.
+    fn give_up_node(
+        &self,
+        observation: Option<&WorkspaceObservation>,
+    ) -> Result<WorkspaceDecision> {
+        let workspace = self.workspace;
+        let deleting = workspace.state == WorkspaceState::Deleting;
+        if workspace.node.is_none() {
+            return Ok(if deleting { self.deleted() } else { self.rest(None) });
+        }
+        match observation {
+            Some(WorkspaceObservation::Node(Ok(node))) => match node {
+                Some(node) if node.record.state != NodeState::Deleted => {
+                    if node.record.wish == NodeWish::Gone {
+                        return Ok(self.rest(Some(WOKEN)));
+                    }
+                    let gone = node.record.wished(NodeWish::Gone);
+                    let write = node_write(&gone, Expect::Version(node.version), "node_given_up")?;
+                    let transition = Transition::new(workspace.clone(), "node_given_up")
+                        .with_also(write)
+                        .with_due(Due::In(WOKEN));
+                    Ok(Decision::Write(Box::new(transition)))
+                }
+                Some(_) | None if deleting => Ok(self.deleted()),
+                Some(_) | None => {
+                    let next = WorkspaceRecord { node: None, ..workspace.clone() };
+                    Ok(self.settled(next, "node_released"))
+                }
+            },
+            Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),
+            Some(
+                WorkspaceObservation::Placement { .. }
+                | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Stopped(_),
+            )
+            | None => Ok(self.look()),
+        }
+    }
+
+    fn deleted(&self) -> WorkspaceDecision {
+        let next = self.workspace.moved_to(WorkspaceState::Deleted, self.now);
+        let transition = Transition::new(next, "workspace_deleted")
+            .with_unique(self.workspace.name_released())
+            .with_due(Due::Never);
+        Decision::Write(Box::new(transition))
+    }
+}
+
+fn node_write(node: &NodeRecord, expect: Expect, event: &'static str) -> Result<Write> {
+    let body = encode(node)?;
+    Ok(Write::put(NodeRecord::key_of(node.id), expect, body, event)
+        .with_index(crate::engine::Stored::index(node))
+        .with_due(Due::NOW))
+}
+
+fn to(next: WorkspaceRecord, event: &'static str) -> WorkspaceDecision {
+    Decision::Write(Box::new(Transition::new(next, event)))
+}
+
+fn standing(node: Option<&Stamped<NodeRecord>>) -> Standing<'_> {
+    let Some(node) = node.map(|stamped| &stamped.record) else { return Standing::Over(None) };
+    match node.state {
+        NodeState::Ready if node.wish == NodeWish::Kept => Standing::Ready(node),
+        NodeState::Requested
+        | NodeState::Creating
+        | NodeState::Booting
+        | NodeState::Unreachable
+            if node.wish == NodeWish::Kept =>
+        {
+            Standing::Later
+        }
+        NodeState::Requested
+        | NodeState::Creating
+        | NodeState::Booting
+        | NodeState::Ready
+        | NodeState::Unreachable
+        | NodeState::Draining
+        | NodeState::Deleting
+        | NodeState::Deleted
+        | NodeState::Failed
+        | NodeState::Lost
+        | NodeState::Recovered => Standing::Over(Some(node)),
+    }
+}
+
+fn node_error(node: Option<&NodeRecord>) -> ErrorRecord {
+    node.and_then(|node| node.error.clone()).unwrap_or_else(|| {
+        ErrorRecord::new(ErrorKind::Unavailable, "place", "its node is gone")
+            .with_hint("delete the workspace and create it again")
+    })
+}

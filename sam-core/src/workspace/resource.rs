@@ -1,0 +1,137 @@
+//! The workspace's questions and effects, carried to the store, the forge and the agent.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::decide::decide;
+use super::record::{WorkspaceRecord, WorkspaceState};
+use crate::engine::{Decision, InvalidTransition, Resource, Stamped, decode};
+use crate::entropy::Entropy;
+use crate::error::Result;
+use crate::id::NodeId;
+use crate::node::NodeRecord;
+use crate::node_link::{NodeLink, Preparation, Prepare};
+use crate::policy::Policy;
+use crate::store::Store;
+use crate::time::{Clock, Timestamp};
+
+/// A decision about a workspace.
+pub type WorkspaceDecision = Decision<WorkspaceResource>;
+
+/// What a workspace's decisions may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkspaceLook {
+    /// How is this node?
+    Node(NodeId),
+    /// Which node shall it be placed on?
+    Placement,
+}
+
+/// What a workspace's decisions may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkspaceEffect {
+    /// Have the agent check the repository out.
+    Prepare(NodeId),
+    /// Have the agent end its processes.
+    Stop(NodeId),
+}
+
+/// What came back.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, for one decision")]
+pub enum WorkspaceObservation {
+    /// Of [`WorkspaceLook::Node`].
+    Node(Result<Option<Stamped<NodeRecord>>>),
+    /// Of [`WorkspaceLook::Placement`].
+    Placement {
+        /// The id of the node to create.
+        node: NodeId,
+        /// The provider to buy it from.
+        provider: String,
+    },
+    /// Of [`WorkspaceEffect::Prepare`].
+    Prepared(Result<Preparation>),
+    /// Of [`WorkspaceEffect::Stop`].
+    Stopped(Result<()>),
+}
+
+/// Carries workspaces.
+#[derive(Debug)]
+pub struct WorkspaceResource {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) link: Arc<dyn NodeLink>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) policy: Policy,
+    pub(crate) provider: String,
+}
+
+impl WorkspaceResource {
+    async fn node(&self, id: NodeId) -> Result<Option<Stamped<NodeRecord>>> {
+        let stored = self.store.load(&NodeRecord::key_of(id)).await?;
+        stored.as_ref().map(decode::<NodeRecord>).transpose()
+    }
+}
+
+#[async_trait]
+impl Resource for WorkspaceResource {
+    type Record = WorkspaceRecord;
+    type Look = WorkspaceLook;
+    type Effect = WorkspaceEffect;
+    type Observation = WorkspaceObservation;
+
+    fn decide(
+        &self,
+        record: &WorkspaceRecord,
+        observation: Option<&WorkspaceObservation>,
+        now: Timestamp,
+    ) -> Result<WorkspaceDecision> {
+        decide(record, observation, now, &self.policy)
+    }
+
+    fn intends(&self, record: &WorkspaceRecord, effect: &WorkspaceEffect) -> bool {
+        match effect {
+            WorkspaceEffect::Prepare(node) => {
+                record.node == Some(*node)
+                    && matches!(record.state, WorkspaceState::Preparing | WorkspaceState::Starting)
+            }
+            WorkspaceEffect::Stop(node) => {
+                record.node == Some(*node) && record.state == WorkspaceState::Stopping
+            }
+        }
+    }
+
+    fn check(&self, from: &WorkspaceRecord, to: &WorkspaceRecord) -> Result<(), InvalidTransition> {
+        from.check_next(to)
+    }
+
+    async fn look(&self, _record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
+        match look {
+            WorkspaceLook::Node(id) => WorkspaceObservation::Node(self.node(*id).await),
+            WorkspaceLook::Placement => WorkspaceObservation::Placement {
+                node: NodeId::new(self.clock.now(), &*self.entropy),
+                provider: self.provider.clone(),
+            },
+        }
+    }
+
+    async fn act(
+        &self,
+        record: &WorkspaceRecord,
+        effect: &WorkspaceEffect,
+    ) -> WorkspaceObservation {
+        match effect {
+            WorkspaceEffect::Prepare(node) => {
+                let request = Prepare::new(record.id, record.repo.clone(), record.checkout.clone());
+                WorkspaceObservation::Prepared(self.link.prepare(*node, &request).await)
+            }
+            WorkspaceEffect::Stop(node) => {
+                WorkspaceObservation::Stopped(self.link.stop(*node, record.id).await)
+            }
+        }
+    }
+}
