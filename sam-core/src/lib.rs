@@ -16,6 +16,8 @@ pub mod policy;
 pub mod request;
 pub mod sam;
 pub mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 pub mod volume;
 pub mod workspace;

@@ -67,16 +67,41 @@ pub enum NodeObservation {
 /// Carries nodes.
 #[derive(Debug)]
 pub struct NodeResource {
-    pub(crate) compute: Arc<dyn ComputeProvider>,
-    pub(crate) link: Arc<dyn NodeLink>,
-    pub(crate) policy: Policy,
-    pub(crate) boot_key: BootKey,
-    pub(crate) control_url: String,
+    compute: Arc<dyn ComputeProvider>,
+    link: Arc<dyn NodeLink>,
+    policy: Policy,
+    boot_key: BootKey,
+    control_url: String,
     /// Labels of everything this installation buys.
-    pub(crate) labels: Labels,
+    labels: Labels,
 }
 
 impl NodeResource {
+    /// Puts the parts together, with the default policy and no labels.
+    pub fn new(
+        compute: Arc<dyn ComputeProvider>,
+        link: Arc<dyn NodeLink>,
+        boot_key: BootKey,
+        control_url: String,
+    ) -> Self {
+        let (policy, labels) = (Policy::default(), Labels::default());
+        Self { compute, link, policy, boot_key, control_url, labels }
+    }
+
+    /// Sets the spans and bounds of decisions.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets the labels of everything this installation buys.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Labels) -> Self {
+        self.labels = labels;
+        self
+    }
+
     fn create_request(&self, node: &NodeRecord) -> Result<CreateMachine> {
         let labels = self
             .labels

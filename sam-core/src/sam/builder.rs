@@ -134,22 +134,15 @@ impl SamBuilder {
             Secret::new(key)
         }));
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
-        let node = NodeResource {
-            compute: Arc::clone(&self.compute),
-            link: Arc::clone(&link),
-            policy: self.policy.clone(),
-            boot_key: boot_key.clone(),
-            control_url: self.control_url,
-            labels,
-        };
-        let workspace = WorkspaceResource {
-            store: Arc::clone(&self.store),
-            link,
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            policy: self.policy,
-            provider: self.compute.to_string(),
-        };
+        let (compute, store) = (Arc::clone(&self.compute), Arc::clone(&self.store));
+        let node =
+            NodeResource::new(compute, Arc::clone(&link), boot_key.clone(), self.control_url)
+                .with_policy(self.policy.clone())
+                .with_labels(labels);
+        let provider = self.compute.to_string();
+        let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
+        let workspace = WorkspaceResource::new(store, link, clock_too, entropy_too, provider)
+            .with_policy(self.policy);
         let mut worker = [0; 8];
         entropy.fill(&mut worker);
         let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));

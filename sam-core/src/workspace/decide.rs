@@ -91,7 +91,13 @@ impl Step<'_> {
 
     /// Rests at most as long as the lease on its life.
     fn rest(&self, span: Option<Duration>) -> WorkspaceDecision {
-        let life = self.workspace.lifetime.remaining(self.now);
+        // Once it is being deleted its lease no longer matters, lapsed or not.
+        let life = match self.workspace.wish {
+            WorkspaceWish::Deleted => None,
+            WorkspaceWish::Running | WorkspaceWish::Stopped => {
+                self.workspace.lifetime.remaining(self.now)
+            }
+        };
         Decision::Rest(match (span, life) {
             (Some(span), Some(life)) => Due::In(span.min(life)),
             (Some(span), None) | (None, Some(span)) => Due::In(span),

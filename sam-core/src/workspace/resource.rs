@@ -62,15 +62,33 @@ pub enum WorkspaceObservation {
 /// Carries workspaces.
 #[derive(Debug)]
 pub struct WorkspaceResource {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) link: Arc<dyn NodeLink>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) policy: Policy,
-    pub(crate) provider: String,
+    store: Arc<dyn Store>,
+    link: Arc<dyn NodeLink>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    policy: Policy,
+    provider: String,
 }
 
 impl WorkspaceResource {
+    /// Puts the parts together, with the default policy; `provider` is where nodes are bought.
+    pub fn new(
+        store: Arc<dyn Store>,
+        link: Arc<dyn NodeLink>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        provider: String,
+    ) -> Self {
+        Self { store, link, clock, entropy, policy: Policy::default(), provider }
+    }
+
+    /// Sets the spans and bounds of decisions.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     async fn node(&self, id: NodeId) -> Result<Option<Stamped<NodeRecord>>> {
         let stored = self.store.load(&NodeRecord::key_of(id)).await?;
         stored.as_ref().map(decode::<NodeRecord>).transpose()

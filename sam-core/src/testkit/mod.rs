@@ -1,0 +1,3 @@
+//! For tests of embedders and of providers: outside semver, behind the feature `testkit`.
+
+pub mod sim;

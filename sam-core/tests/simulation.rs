@@ -1,0 +1,209 @@
+//! The product under the simulator, and deliberate bugs that it must find.
+//!
+//! The long run is the `sim` stage of `.ci/run`; this is the part every `cargo test` does.
+
+#[cfg(test)]
+mod simulation {
+    use std::fmt;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use sam_core::compute::{
+        Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
+        Machine, MachineKey, MachinePage, PowerControl,
+    };
+    use sam_core::engine::{Decision, Engine, EngineConfig, InvalidTransition, Resource};
+    use sam_core::node::{
+        NodeEffect, NodeLook, NodeObservation, NodeRecord, NodeResource, NodeState, NodeWish,
+    };
+    use sam_core::store::WorkerId;
+    use sam_core::testkit::sim::{Parts, SimCompute, Simulation};
+    use sam_core::time::Timestamp;
+    use sam_core::volume::VolumeProvider;
+    use sam_core::workspace::WorkspaceResource;
+    use sam_core::{Result, auth::BootKey};
+
+    #[test]
+    fn no_seed_leaks_and_every_seed_settles() {
+        for seed in 0..150 {
+            if let Err(failure) = Simulation::new(seed).run() {
+                panic!("{failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_run() {
+        let first = Simulation::new(77).run().unwrap();
+        assert_eq!(first, Simulation::new(77).run().unwrap());
+    }
+
+    /// Returns the first seed below `limit` that fails, with what was broken.
+    fn first_failure(limit: u64, plant: impl Fn(Simulation) -> Simulation) -> Option<String> {
+        (0..limit)
+            .find_map(|seed| plant(Simulation::new(seed)).run().err())
+            .map(|failure| failure.broken)
+    }
+
+    /// A provider that ignores the key: it makes another machine instead of adopting.
+    #[derive(Debug)]
+    struct NoAdoption(SimCompute);
+
+    impl fmt::Display for NoAdoption {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("no-adoption")
+        }
+    }
+
+    #[async_trait]
+    impl ComputeProvider for NoAdoption {
+        fn capabilities(&self) -> ComputeCapabilities {
+            self.0.capabilities()
+        }
+        async fn catalog(&self) -> Result<Catalog> {
+            self.0.catalog().await
+        }
+        async fn verify_credentials(&self) -> Result<()> {
+            self.0.verify_credentials().await
+        }
+        async fn create_machine(&self, request: &CreateMachine) -> Result<Machine> {
+            let honest = self.0.create_machine(request).await;
+            let created = request.labels.value("sam-node").is_some();
+            match honest {
+                // The reply was lost, and the retry buys a second machine.
+                Err(error) if created && error.effect() == sam_core::Effect::Unknown => {
+                    Ok(self.0.world().create_regardless(&request.key, &request.labels))
+                }
+                other => other,
+            }
+        }
+        async fn machine(&self, key: &MachineKey) -> Result<Option<Machine>> {
+            self.0.machine(key).await
+        }
+        async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+            self.0.list_machines(query).await
+        }
+        async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion> {
+            self.0.delete_machine(key).await
+        }
+        fn power(&self) -> Option<&dyn PowerControl> {
+            self.0.power()
+        }
+        fn volumes(&self) -> Option<&dyn VolumeProvider> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_create_that_does_not_adopt_is_found() {
+        let broken = first_failure(100, |simulation| {
+            simulation.with_engine(|parts: Parts| {
+                Box::pin(async move {
+                    let sam = parts.sam(Arc::new(NoAdoption(parts.compute.clone()))).unwrap();
+                    while sam.run(std::future::pending()).await.is_err() {}
+                })
+            })
+        });
+        assert!(broken.expect("the bug is found").starts_with("I2: two machines of nd-"));
+    }
+
+    /// Decisions that act before they say so: the machine is bought while the record still says
+    /// that nothing was.
+    #[derive(Debug)]
+    struct EffectFirst {
+        inner: NodeResource,
+        lying: bool,
+    }
+
+    #[async_trait]
+    impl Resource for EffectFirst {
+        type Record = NodeRecord;
+        type Look = NodeLook;
+        type Effect = NodeEffect;
+        type Observation = NodeObservation;
+
+        fn decide(
+            &self,
+            record: &NodeRecord,
+            observation: Option<&NodeObservation>,
+            now: Timestamp,
+        ) -> Result<Decision<Self>> {
+            if record.state == NodeState::Requested
+                && record.wish == NodeWish::Kept
+                && observation.is_none()
+            {
+                return Ok(Decision::Act(None, NodeEffect::CreateMachine));
+            }
+            Ok(match self.inner.decide(record, observation, now)? {
+                Decision::Act(transition, effect) => Decision::Act(transition, effect),
+                Decision::Forget { event } => Decision::Forget { event },
+                Decision::Look(look) => Decision::Look(look),
+                Decision::Rest(due) => Decision::Rest(due),
+                Decision::Write(transition) => Decision::Write(transition),
+                other => panic!("a decision this test does not know: {other:?}"),
+            })
+        }
+
+        fn intends(&self, record: &NodeRecord, effect: &NodeEffect) -> bool {
+            self.lying || self.inner.intends(record, effect)
+        }
+
+        fn check(&self, from: &NodeRecord, to: &NodeRecord) -> Result<(), InvalidTransition> {
+            self.inner.check(from, to)
+        }
+
+        async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {
+            self.inner.look(record, look).await
+        }
+
+        async fn act(&self, record: &NodeRecord, effect: &NodeEffect) -> NodeObservation {
+            self.inner.act(record, effect).await
+        }
+    }
+
+    fn effect_first(simulation: Simulation, lying: bool) -> Simulation {
+        simulation.with_engine(move |parts: Parts| {
+            Box::pin(async move {
+                let compute = Arc::new(parts.compute.clone());
+                let link = Arc::clone(&parts.link);
+                let boot_key = BootKey::new(parts.boot_key.clone());
+                let node = NodeResource::new(compute, Arc::clone(&link), boot_key, String::new())
+                    .with_policy(parts.policy.clone());
+                let (store, clock, entropy) = (
+                    Arc::clone(&parts.store),
+                    Arc::clone(&parts.clock),
+                    Arc::clone(&parts.entropy),
+                );
+                let workspace =
+                    WorkspaceResource::new(store, link, clock, entropy, "sim".to_owned())
+                        .with_policy(parts.policy.clone());
+                let mut name = [0; 8];
+                parts.entropy.fill(&mut name);
+                let engine = Engine::new(
+                    parts.store,
+                    parts.clock,
+                    parts.entropy,
+                    WorkerId::new(format!("{name:?}")),
+                    EngineConfig::default(),
+                )
+                .with_resource(EffectFirst { inner: node, lying })
+                .with_resource(workspace);
+                while engine.run(std::future::pending()).await.is_err() {}
+            })
+        })
+    }
+
+    #[test]
+    fn an_effect_before_its_intention_is_found() {
+        let broken = first_failure(100, |simulation| effect_first(simulation, true));
+        assert!(broken.expect("the bug is found").starts_with("I1: machine nd-"));
+    }
+
+    #[test]
+    fn the_engine_itself_refuses_an_effect_that_the_record_does_not_announce() {
+        // Without lying about intentions the machine is never bought: the record is parked, and
+        // the run does not settle.
+        let broken = first_failure(1, |simulation| effect_first(simulation, false));
+        assert!(broken.expect("nothing is ever placed").starts_with("not settled"));
+    }
+}
