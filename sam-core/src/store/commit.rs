@@ -15,6 +15,9 @@ use crate::id::CommitId;
 pub struct Actor(Arc<str>);
 
 impl Actor {
+    /// Longest name, in bytes.
+    pub const BYTES_MAX: usize = 128;
+
     /// The engine itself.
     pub fn system() -> Self {
         Self(Arc::from("system"))
@@ -70,8 +73,8 @@ pub enum Expect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteOp {
-    /// Remove it, with its lease and due time. Removing the absent is refused by no expectation
-    /// but writes nothing.
+    /// Remove it, with its lease and due time. Removing the absent writes nothing; it passes unless
+    /// a version was expected.
     Delete,
     /// Create or replace it.
     Put {
@@ -138,7 +141,8 @@ impl Write {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UniqueChange {
-    /// Take it for `holder`; refused while another record holds it.
+    /// Take it for `holder`; refused while another record holds it. The changes of one commit are
+    /// made in order, so a name can be freed and taken in one.
     Claim {
         /// What the name is for, such as `workspace_name`.
         space: &'static str,
@@ -202,6 +206,15 @@ pub struct Commit {
 impl Commit {
     /// Most checks, writes, uniques or wakes in one commit, each.
     pub const PARTS_MAX: usize = 64;
+
+    /// Most bytes of all bodies of one commit together.
+    pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+    /// Longest request id, in bytes.
+    pub const REQUEST_ID_BYTES_MAX: usize = 256;
+
+    /// Longest unique name, in bytes.
+    pub const UNIQUE_BYTES_MAX: usize = 256;
 
     /// Starts an empty commit.
     pub const fn new(id: CommitId, actor: Actor) -> Self {
@@ -269,23 +282,60 @@ impl Commit {
         if parts.into_iter().any(|count| count > Self::PARTS_MAX) {
             return bad(format!("a commit has at most {} parts of a sort", Self::PARTS_MAX));
         }
-        for (index, write) in self.writes.iter().enumerate() {
-            if write.key.id.is_empty() || write.key.id.len() > RecordKey::ID_BYTES_MAX {
-                return bad(format!("record id of {} bytes", write.key.id.len()));
+        if self.actor.as_str().len() > Actor::BYTES_MAX {
+            return bad(format!("the actor's name is longer than {} bytes", Actor::BYTES_MAX));
+        }
+        if self.request_id.as_ref().is_some_and(|id| id.len() > Self::REQUEST_ID_BYTES_MAX) {
+            let most = Self::REQUEST_ID_BYTES_MAX;
+            return bad(format!("the request id is longer than {most} bytes"));
+        }
+        for key in self.keys() {
+            if key.id.is_empty() || key.id.len() > RecordKey::ID_BYTES_MAX {
+                return bad(format!("record id of {} bytes", key.id.len()));
             }
-            if self.writes.iter().take(index).any(|other| other.key == write.key) {
+        }
+        for change in &self.unique {
+            let (UniqueChange::Claim { space, key, .. } | UniqueChange::Release { space, key, .. }) =
+                change;
+            if key.len() > Self::UNIQUE_BYTES_MAX {
+                return bad(format!("a {space} of {} bytes", key.len()));
+            }
+        }
+        self.validate_writes()
+    }
+
+    /// Returns every record it names, some more than once.
+    fn keys(&self) -> impl Iterator<Item = &RecordKey> {
+        let holders = self.unique.iter().map(|change| match change {
+            UniqueChange::Claim { holder, .. } | UniqueChange::Release { holder, .. } => holder,
+        });
+        let written = self.writes.iter().map(|write| &write.key);
+        let checked = self.checks.iter().map(|(key, _)| key);
+        written.chain(checked).chain(&self.wakes).chain(holders)
+    }
+
+    fn validate_writes(&self) -> Result<(), Error> {
+        let bad = |message: String| Err(Error::new(ErrorKind::BadInput, message));
+        let mut bytes = 0_usize;
+        for (position, write) in self.writes.iter().enumerate() {
+            if self.writes.iter().take(position).any(|other| other.key == write.key) {
                 return bad(format!("{} is written twice in one commit", write.key));
             }
-            if let WriteOp::Put { body, .. } = &write.op
-                && body.len() > Record::BODY_BYTES_MAX
-            {
-                return bad(format!(
-                    "the body of {} has {} bytes, the most is {}",
-                    write.key,
-                    body.len(),
-                    Record::BODY_BYTES_MAX
-                ));
+            let WriteOp::Put { index, body, .. } = &write.op else { continue };
+            if body.len() > Record::BODY_BYTES_MAX {
+                let (found, most) = (body.len(), Record::BODY_BYTES_MAX);
+                let key = &write.key;
+                return bad(format!("the body of {key} has {found} bytes, the most is {most}"));
             }
+            if index.iter().flatten().any(|value| value.len() > Record::INDEX_BYTES_MAX) {
+                let most = Record::INDEX_BYTES_MAX;
+                return bad(format!("an indexed value of {} is over {most} bytes", write.key));
+            }
+            bytes += body.len();
+        }
+        if bytes > Self::BODY_BYTES_MAX {
+            let most = Self::BODY_BYTES_MAX;
+            return bad(format!("the bodies of a commit have {bytes} bytes, the most is {most}"));
         }
         Ok(())
     }

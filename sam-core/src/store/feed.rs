@@ -163,6 +163,9 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Most changes read at once.
+    pub const LIMIT_MAX: usize = 1_000;
+
     /// Makes an answer.
     pub const fn new(changes: Vec<Change>, head: Cursor, floor: Rev) -> Self {
         Self { changes, head, floor }

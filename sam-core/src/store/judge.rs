@@ -45,13 +45,37 @@ pub fn judge(view: &impl View, commit: &Commit) -> Result<(), Refusal> {
             return Err(Refusal::VersionMismatch { key: key.clone(), actual });
         }
     }
-    for change in &commit.unique {
+    for (index, change) in commit.unique.iter().enumerate() {
         if let UniqueChange::Claim { space, key, holder } = change
-            && let Some(current) = view.holder(space, key)
+            && let Some(current) = holder_then(view, commit.unique.iter().take(index), (space, key))
             && current != *holder
         {
             return Err(Refusal::UniqueTaken { space, key: key.clone(), holder: current });
         }
     }
     Ok(())
+}
+
+/// Returns who holds a name once the commit's earlier changes of names are made: a name can be
+/// handed over in one commit, and cannot be taken twice by one.
+fn holder_then<'a>(
+    view: &impl View,
+    earlier: impl Iterator<Item = &'a UniqueChange>,
+    name: (&str, &str),
+) -> Option<RecordKey> {
+    let mut current = view.holder(name.0, name.1);
+    for change in earlier {
+        match change {
+            UniqueChange::Claim { space, key, holder } if (*space, key.as_str()) == name => {
+                current = Some(holder.clone());
+            }
+            UniqueChange::Release { space, key, holder }
+                if (*space, key.as_str()) == name && current.as_ref() == Some(holder) =>
+            {
+                current = None;
+            }
+            UniqueChange::Claim { .. } | UniqueChange::Release { .. } => {}
+        }
+    }
+    current
 }

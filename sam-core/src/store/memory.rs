@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::{
     Change, ChangeOp, Changes, Claim, ClaimRequest, Claims, Commit, CommitError, Committed, Cursor,
-    Due, Epoch, Feed, Lease, LeaseUse, ListQuery, Page, Record, RecordKey, Rev, Signal, Store,
-    UniqueChange, View, WorkerId, Write, WriteOp, judge,
+    Due, DueRow, Epoch, Feed, Lease, LeaseUse, ListQuery, Page, Record, RecordKey, Rev, SetBy,
+    Signal, Store, StoreTime, UniqueChange, View, Write, WriteOp, judge,
 };
 use crate::error::Result;
 use crate::id::CommitId;
@@ -28,7 +28,7 @@ use crate::time::{Clock, Timestamp};
 /// ```
 #[derive(Debug)]
 pub struct MemoryStore {
-    clock: Arc<dyn Clock>,
+    time: StoreTime,
     state: Mutex<State>,
     signal: Signal,
 }
@@ -43,16 +43,8 @@ struct State {
     changes: Vec<Change>,
     commits: BTreeMap<CommitId, Committed>,
     now: Timestamp,
-}
-
-/// When a record is due and who has it. `at` is the end of the lease while there is one.
-#[derive(Debug, Clone, Default)]
-struct DueRow {
-    at: Option<Timestamp>,
-    /// Set by others while the record is leased; in force when the lease ends.
-    pending: Option<Timestamp>,
-    owner: Option<WorkerId>,
-    epoch: u64,
+    /// The last fencing epoch given out.
+    fence: u64,
 }
 
 impl MemoryStore {
@@ -66,15 +58,16 @@ impl MemoryStore {
             unique: BTreeMap::new(),
             changes: Vec::new(),
             commits: BTreeMap::new(),
-            now: clock.now(),
+            now: Timestamp::EPOCH,
+            fence: 0,
         };
-        Self { clock, state: Mutex::new(state), signal: Signal::new() }
+        let time = StoreTime::new(clock, Timestamp::EPOCH);
+        Self { time, state: Mutex::new(state), signal: Signal::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // A store's own time never goes back, whatever the wall clock does.
-        state.now = state.now.max(self.clock.now());
+        state.now = self.time.now();
         state
     }
 }
@@ -89,11 +82,7 @@ impl View for State {
     }
 
     fn holds(&self, lease: &Lease) -> bool {
-        self.due.get(&lease.key).is_some_and(|row| {
-            row.owner.as_ref() == Some(&lease.owner)
-                && row.epoch == lease.epoch
-                && row.at.is_some_and(|end| end > self.now)
-        })
+        self.due.get(&lease.key).is_some_and(|row| row.is_held_under(lease, self.now))
     }
 }
 
@@ -102,56 +91,28 @@ impl State {
         Rev(self.changes.len() as u64)
     }
 
-    fn set_row(&mut self, key: &RecordKey, row: DueRow) {
-        if let Some(old) = self.due.get(key).and_then(|old| old.at) {
-            self.due_order.remove(&(old, key.clone()));
+    fn set_row(&mut self, key: &RecordKey, row: Option<DueRow>) {
+        if let Some(old) = self.due.remove(key) {
+            self.due_order.remove(&(old.at, key.clone()));
         }
-        if let Some(at) = row.at {
-            self.due_order.insert((at, key.clone()));
+        if let Some(row) = row {
+            self.due_order.insert((row.at, key.clone()));
+            self.due.insert(key.clone(), row);
         }
-        // The row stays even without a due time: its epoch must keep rising (C7).
-        self.due.insert(key.clone(), row);
     }
 
-    /// Applies a due time; `holder` is the lease the commit is made under, if it is this record's.
-    fn set_due(&mut self, key: &RecordKey, due: Due, by_holder: bool) {
-        let mut row = self.due.get(key).cloned().unwrap_or_default();
-        let leased = row.owner.is_some() && row.at.is_some_and(|end| end > self.now);
-        match due {
-            Due::Keep => return,
-            Due::In(span) if leased => {
-                let at = self.now.plus(span);
-                row.pending = Some(row.pending.map_or(at, |old| old.min(at)));
-            }
-            Due::In(span) => {
-                row.at = Some(self.now.plus(span));
-                row.owner = None;
-            }
-            Due::Never if leased && by_holder => {}
-            Due::Never if leased => row.pending = None,
-            Due::Never => {
-                row.at = None;
-                row.owner = None;
-            }
-        }
+    fn set_due(&mut self, key: &RecordKey, due: Due, by: SetBy) {
+        let row = DueRow::after_set(self.due.get(key).cloned(), due, by, self.now);
         self.set_row(key, row);
     }
 
     fn release(&mut self, lease: &Lease, due: Due) {
-        if !self.holds(lease) {
-            return;
+        if let Some(row) = self.due.get(&lease.key)
+            && row.is_held_under(lease, self.now)
+        {
+            let row = row.clone().after_release(due, self.now);
+            self.set_row(&lease.key, row);
         }
-        let mut row = self.due.get(&lease.key).cloned().unwrap_or_default();
-        let own = match due {
-            Due::In(span) => Some(self.now.plus(span)),
-            Due::Keep | Due::Never => None,
-        };
-        row.at = match (own, row.pending.take()) {
-            (Some(own), Some(pending)) => Some(own.min(pending)),
-            (own, pending) => own.or(pending),
-        };
-        row.owner = None;
-        self.set_row(&lease.key, row);
     }
 
     fn apply(&mut self, commit: Commit) -> Committed {
@@ -159,8 +120,8 @@ impl State {
         let held = commit.lease.as_ref().map(|used| used.lease().key.clone());
         let mut versions = Vec::new();
         for write in commit.writes {
-            let by_holder = held.as_ref() == Some(&write.key);
-            if let Some(change) = self.write(write, by_holder, &mut versions) {
+            let by = if held.as_ref() == Some(&write.key) { SetBy::Holder } else { SetBy::Other };
+            if let Some(change) = self.write(write, by, &mut versions) {
                 self.changes.push(Change {
                     commit_id: id,
                     actor: actor.clone(),
@@ -184,23 +145,21 @@ impl State {
         }
         for key in commit.wakes {
             if self.records.contains_key(&key) {
-                self.set_due(&key, Due::NOW, false);
+                self.set_due(&key, Due::NOW, SetBy::Other);
             }
         }
         if let Some(LeaseUse::Release(lease)) = commit.lease {
             self.release(&lease, Due::Never);
         }
         let committed = Committed { rev: self.head(), versions };
-        if !committed.versions.is_empty() {
-            self.commits.insert(id, committed.clone());
-        }
+        self.commits.insert(id, committed.clone());
         committed
     }
 
     fn write(
         &mut self,
         write: Write,
-        by_holder: bool,
+        by: SetBy,
         versions: &mut Vec<(RecordKey, u64)>,
     ) -> Option<Change> {
         let rev = Rev(self.head().0 + 1);
@@ -210,15 +169,14 @@ impl State {
         let (op, body) = match op {
             WriteOp::Delete => {
                 let body = self.records.remove(&key)?.body;
-                let epoch = self.due.get(&key).map_or(0, |row| row.epoch);
-                self.set_row(&key, DueRow { epoch, ..DueRow::default() });
+                self.set_row(&key, None);
                 (ChangeOp::Delete, body)
             }
             WriteOp::Put { index, body, due } => {
                 let record =
                     Record { key: key.clone(), version, rev, index, body: Arc::clone(&body) };
                 self.records.insert(key.clone(), record);
-                self.set_due(&key, due, by_holder);
+                self.set_due(&key, due, by);
                 (ChangeOp::Put, body)
             }
         };
@@ -294,19 +252,16 @@ impl Store for MemoryStore {
             .take_while(|(at, _)| *at <= now)
             .map(|(_, key)| key)
             .filter(|key| wanted(key))
-            .take(request.limit)
+            .take(request.limit.clamp(1, ClaimRequest::LIMIT_MAX))
             .cloned()
             .collect();
         let mut claims = Vec::with_capacity(due.len());
         for key in due {
-            let epoch = state.due.get(&key).map_or(0, |row| row.epoch) + 1;
-            let row = DueRow {
-                at: Some(now.plus(request.span)),
-                pending: None,
-                owner: Some(request.owner.clone()),
-                epoch,
-            };
-            state.set_row(&key, row);
+            let Some(row) = state.due.get(&key).cloned() else { continue };
+            state.fence += 1;
+            let epoch = state.fence; // C7
+            let row = row.after_claim(request.owner.clone(), epoch, request.span, now);
+            state.set_row(&key, Some(row));
             let record = state.records.get(&key).cloned();
             let lease = Lease { key, owner: request.owner.clone(), epoch };
             claims.push(Claim { lease, record });
@@ -318,14 +273,14 @@ impl Store for MemoryStore {
 
     async fn renew(&self, lease: &Lease, span: Duration) -> Result<bool> {
         let mut state = self.lock();
-        if !state.holds(lease) {
-            return Ok(false);
+        let now = state.now;
+        let row = state.due.get(&lease.key).filter(|row| row.is_held_under(lease, now)).cloned();
+        let held = row.is_some();
+        if let Some(row) = row {
+            state.set_row(&lease.key, Some(row.after_renew(span, now)));
         }
-        let mut row = state.due.get(&lease.key).cloned().unwrap_or_default();
-        row.at = Some(state.now.plus(span));
-        state.set_row(&lease.key, row);
         drop(state);
-        Ok(true)
+        Ok(held)
     }
 
     async fn release(&self, lease: &Lease, due: Due) -> Result<()> {
@@ -345,7 +300,8 @@ impl Store for MemoryStore {
             return Ok(Feed::Stale { head, floor });
         }
         let start = usize::try_from(after.rev.0).unwrap_or(usize::MAX);
-        let changes = state.changes.iter().skip(start).take(limit).cloned().collect();
+        let changes =
+            state.changes.iter().skip(start).take(limit.min(Changes::LIMIT_MAX)).cloned().collect();
         drop(state);
         Ok(Feed::Changes(Changes { changes, head, floor }))
     }

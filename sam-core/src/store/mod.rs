@@ -4,6 +4,7 @@
 //! it or nothing. Everything that others learn, they learn from the feed.
 
 mod commit;
+mod due;
 mod feed;
 mod forward;
 mod judge;
@@ -11,6 +12,7 @@ mod lease;
 mod memory;
 mod record;
 mod signal;
+mod time;
 
 use std::fmt;
 use std::time::Duration;
@@ -24,12 +26,14 @@ pub use self::commit::{
     Actor, Commit, CommitError, Committed, Due, Expect, LeaseUse, Refusal, UniqueChange, Write,
     WriteOp,
 };
+pub use self::due::{DueRow, SetBy};
 pub use self::feed::{Change, ChangeOp, Changes, Cursor, Epoch, Feed, ParseCursorError, Rev};
 pub use self::judge::{View, judge};
 pub use self::lease::{Claim, ClaimRequest, Claims, Lease, WorkerId};
 pub use self::memory::MemoryStore;
 pub use self::record::{INDEX_COUNT, Index, IndexField, Kind, ListQuery, Page, Record, RecordKey};
 pub use self::signal::Signal;
+pub use self::time::StoreTime;
 
 /// Keeps records, the change feed and leases.
 ///
@@ -50,9 +54,10 @@ pub use self::signal::Signal;
 /// - **C10** `list` pages by id, each record once, in order, even while others write.
 /// - **C11** A commit future that is dropped may or may not have been applied;
 ///   `outcome` tells which.
-/// - **C12** `wait` completes when the feed has grown past the cursor, or when something may have
-///   become due since it was first polled; it may also complete for no reason. So: poll it once,
-///   then claim, then wait.
+/// - **C12** `wait` completes when the feed has grown past the cursor, or when a due time was set or
+///   a lease given back since it was first polled; it may also complete for no reason. So: poll it
+///   once, then claim, then wait. That time passes completes nothing: sleep until
+///   [`Claims::next_due_in`] beside it.
 /// - **C13** An unknown outcome is reported as [`CommitError::Failed`] with effect unknown, never
 ///   as refused.
 /// - **C14** A unique key is held by one record until it is released.
@@ -64,7 +69,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// `Unavailable`, `Timeout` or `Corrupt`.
     async fn load(&self, key: &RecordKey) -> Result<Option<Record>>;
 
-    /// Returns one page of records of a kind, ordered by id.
+    /// Returns one page of records of a kind, ordered by id; a page of large bodies may be shorter
+    /// than asked for.
     ///
     /// # Errors
     /// `Unavailable`, `Timeout` or `Corrupt`.
@@ -103,7 +109,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// `Unavailable` or `Timeout`; the lease then lapses by itself.
     async fn release(&self, lease: &Lease, due: Due) -> Result<()>;
 
-    /// Returns up to `limit` changes after a cursor; with `None`, only the head of the feed.
+    /// Returns up to `limit` changes after a cursor, cut to [`Changes::LIMIT_MAX`], and fewer when
+    /// their bodies are large; with `None`, only the head of the feed.
     ///
     /// # Errors
     /// `Unavailable`, `Timeout` or `Corrupt`.

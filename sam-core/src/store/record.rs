@@ -91,6 +91,9 @@ impl Record {
     /// Largest body, in bytes.
     pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
+    /// Longest indexed value, in bytes.
+    pub const INDEX_BYTES_MAX: usize = 512;
+
     /// Puts a record together from stored parts.
     pub fn new(key: RecordKey, version: u64, rev: Rev, index: Index, body: Arc<str>) -> Self {
         Self { key, version, rev, index, body }

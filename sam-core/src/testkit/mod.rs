@@ -1,3 +1,5 @@
-//! For tests of embedders and of providers: outside semver, behind the feature `testkit`.
+//! Tools for the tests of embedders and of those who implement the traits: conformance suites and
+//! a simulation. Behind the feature `testkit`, outside semver.
 
+pub mod conformance;
 pub mod sim;
