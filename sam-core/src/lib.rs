@@ -10,6 +10,8 @@ pub mod error;
 pub mod id;
 pub mod node_link;
 pub mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 pub mod volume;
 pub mod workspace;

@@ -1,0 +1,3 @@
+//! What authors of providers and embedders test with. Outside semver.
+
+pub mod conformance;
