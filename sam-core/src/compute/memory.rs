@@ -71,6 +71,10 @@ impl ComputeProvider for MemoryCompute {
     }
 
     async fn create_machine(&self, request: &CreateMachine) -> Result<Machine> {
+        if let Some(region) = &request.region {
+            return Err(Error::new(ErrorKind::BadInput, format!("there is no region {region:?}"))
+                .with_hint("leave the region out: memory has only one place"));
+        }
         let mut machines = self.lock();
         let machine = machines.entry(request.key.clone()).or_insert_with(|| {
             Machine::new(request.key.clone(), request.key.to_string(), request.labels.clone())

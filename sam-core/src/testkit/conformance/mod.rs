@@ -4,6 +4,7 @@
 //! runtime and test harness. One that waits for something which a faulty implementation never does
 //! does not end by itself: run cases under a deadline.
 
+pub mod compute;
 pub mod store;
 
 use std::fmt;

@@ -1,0 +1,33 @@
+//! The one place of this crate that waits for time to pass. Every wait has an end that was fixed
+//! before it began.
+
+use std::time::Instant;
+
+/// Completes at the given moment, at once when it has passed.
+#[expect(clippy::disallowed_methods, reason = "this is the module the rule points to")]
+pub(crate) async fn sleep_until(moment: Instant) {
+    tokio::time::sleep_until(tokio::time::Instant::from_std(moment)).await;
+}
+
+/// The end of a bounded wait that looks again and again.
+#[cfg(feature = "process")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(Instant);
+
+#[cfg(feature = "process")]
+impl Deadline {
+    /// Lies `span` ahead.
+    pub(crate) fn after(span: std::time::Duration) -> Self {
+        Self(Instant::now() + span)
+    }
+
+    /// Returns whether it has passed.
+    pub(crate) fn is_over(self) -> bool {
+        Instant::now() >= self.0
+    }
+
+    /// Waits for `span`, but not beyond the deadline.
+    pub(crate) async fn pause(self, span: std::time::Duration) {
+        sleep_until(self.0.min(Instant::now() + span)).await;
+    }
+}
