@@ -1,1 +1,26 @@
-//! Placeholder while the frame is written.
+//! SAM's control plane over HTTP: a router that a host can mount, and the two ways we run it: as
+//! a server on a TCP address, and as the daemon of one data directory on a Unix socket.
+//!
+//! No rule of the domain lives here: handlers parse, call [`sam_core::Sam`], and show.
+
+mod access;
+mod app;
+mod deadline;
+mod follow;
+mod installation;
+mod listen;
+mod problem;
+mod project;
+mod routes;
+mod running;
+
+pub mod config;
+pub mod logging;
+pub mod signals;
+pub mod daemon;
+pub mod server;
+
+pub use self::access::{Access, Identity};
+pub use self::app::{App, AppParts};
+pub use self::installation::{Installation, Keys};
+pub use self::routes::{agent_router, router};

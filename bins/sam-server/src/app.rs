@@ -1,0 +1,57 @@
+//! What every handler is given.
+
+use std::sync::Arc;
+
+use sam_agent::controller::Controller;
+use sam_agent::wire::ServerKey;
+use sam_core::auth::ChallengeKey;
+use sam_core::Sam;
+use sam_core::time::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::daemon::DaemonFacts;
+
+/// The parts of a control plane, as its handlers see them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App(Arc<AppParts>);
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct AppParts {
+    /// The lifecycle.
+    pub sam: Sam,
+    /// The links of the nodes.
+    pub controller: Controller,
+    /// Makes and checks the nonces of links.
+    pub challenge: ChallengeKey,
+    /// The keys that agents accept tokens of.
+    pub server_keys: Vec<ServerKey>,
+    /// Who may ask.
+    pub access: Access,
+    /// Names this process; another after a restart.
+    pub server_id: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Whether a repository may be a path on this computer.
+    pub local_repos: bool,
+    /// Ends streams and links when it is cancelled.
+    pub shutdown: CancellationToken,
+    /// Set where this is the daemon of a data directory.
+    pub daemon: Option<DaemonFacts>,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}

@@ -1,0 +1,165 @@
+//! Configuration of `sam-server`: flags, then environment, then `sam.toml`, then defaults. This is
+//! the one place of this crate that reads the environment.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use sam_core::{Error, ErrorKind, Result};
+use serde::Deserialize;
+
+/// What `sam-server` was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where it keeps its state.
+    pub data_dir: PathBuf,
+    /// Whether a repository may be a path on this computer.
+    pub local_repos: bool,
+    /// The program that becomes holder and agent of local nodes.
+    pub agent_command: Vec<OsString>,
+    /// What local nodes inherit of the environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What is logged, as `tracing` filters are written.
+    pub log: String,
+    /// Log lines as JSON.
+    pub log_json: bool,
+}
+
+/// SAM's control plane: an HTTP server over an embedded database.
+#[derive(Debug, Parser)]
+#[command(name = "sam-server", version, about)]
+struct Flags {
+    /// Address to listen on [default: 127.0.0.1:7070]
+    #[arg(long, env = "SAM_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Directory for database, keys and local nodes [default: ./sam-data]
+    #[arg(long, env = "SAM_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration file [default: sam.toml in the data directory, if there is one]
+    #[arg(long, env = "SAM_CONFIG")]
+    config: Option<PathBuf>,
+    /// Let repositories be paths on this computer [default: false]
+    #[arg(long, env = "SAM_ALLOW_LOCAL_REPOS")]
+    allow_local_repos: Option<bool>,
+    /// Program that becomes holder and agent of local nodes [default: sam-agentd beside this one]
+    #[arg(long, env = "SAM_AGENT_COMMAND")]
+    agent_command: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or filters of tracing [default: info]
+    #[arg(long, env = "SAM_LOG")]
+    log: Option<String>,
+    /// Format of log lines: text or json [default: text]
+    #[arg(long, env = "SAM_LOG_FORMAT", value_parser = ["text", "json"])]
+    log_format: Option<String>,
+}
+
+/// `sam.toml`. Unknown keys stop the start.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    allow_local_repos: Option<bool>,
+    agent_command: Option<PathBuf>,
+    log: Option<String>,
+    log_format: Option<String>,
+}
+
+impl ServerConfig {
+    /// Reads flags, environment and file. Help and version end the process, as clap does.
+    ///
+    /// # Errors
+    /// `BadInput` naming the key and the file.
+    pub fn read() -> Result<Self> {
+        Self::merge(Flags::parse())
+    }
+
+    fn merge(flags: Flags) -> Result<Self> {
+        let data_dir = flags.data_dir.unwrap_or_else(|| PathBuf::from("sam-data"));
+        let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+        let file = match &flags.config {
+            Some(path) => read_file(path)?,
+            None => {
+                let path = data_dir.join("sam.toml");
+                if path.exists() { read_file(&path)? } else { File::default() }
+            }
+        };
+        let agent = match flags.agent_command.or(file.agent_command) {
+            Some(path) => path,
+            None => beside_this_program("sam-agentd")?,
+        };
+        let log_format = flags.log_format.or(file.log_format);
+        if let Some(other) = log_format.as_deref().filter(|format| !["text", "json"].contains(format)) {
+            return Err(Error::new(ErrorKind::BadInput, format!("log_format {other:?} is not known"))
+                .with_hint("use text or json"));
+        }
+        Ok(Self {
+            listen: flags
+                .listen
+                .or(file.listen)
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070))),
+            data_dir,
+            local_repos: flags.allow_local_repos.or(file.allow_local_repos).unwrap_or(false),
+            agent_command: vec![agent.into_os_string()],
+            environment: node_environment(),
+            log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log_json: log_format.as_deref() == Some("json"),
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<File> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::new(ErrorKind::BadInput, format!("{} cannot be read", path.display()))
+            .with_source(error)
+    })?;
+    toml::from_str(&text).map_err(|error| {
+        Error::new(ErrorKind::BadInput, format!("{}: {}", path.display(), error.message()))
+            .with_hint("`sam-server --help` lists the keys")
+    })
+}
+
+fn beside_this_program(name: &str) -> Result<PathBuf> {
+    let program = std::env::current_exe().map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "this program does not know where it is")
+            .with_hint("set SAM_AGENT_COMMAND")
+            .with_source(error)
+    })?;
+    Ok(program.with_file_name(name))
+}
+
+/// What local nodes inherit: enough for a shell, nothing of SAM's own.
+#[expect(clippy::disallowed_methods, reason = "configuration is read here")]
+pub fn node_environment() -> Vec<(OsString, OsString)> {
+    ["HOME", "USER", "LOGNAME", "PATH", "SHELL", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK"]
+        .into_iter()
+        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_outrank_the_file_and_unknown_keys_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path().to_str().unwrap();
+        std::fs::write(directory.path().join("sam.toml"), "listen = \"127.0.0.1:1\"\nlog = \"warn\"\n")
+            .unwrap();
+        let parse = |more: &[&str]| {
+            let base = ["sam-server", "--data-dir", dir, "--agent-command", "/bin/true"];
+            ServerConfig::merge(Flags::parse_from(base.iter().chain(more)))
+        };
+        let config = parse(&["--listen", "127.0.0.1:2"]).unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.log, "warn");
+        assert!(!config.local_repos);
+        std::fs::write(directory.path().join("sam.toml"), "lisen = 1\n").unwrap();
+        let error = parse(&[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadInput);
+        assert!(error.to_string().contains("lisen"), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+//! The server as the daemon of one data directory, on a Unix socket that only its owner may use.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sam_core::node::NodeState;
+use sam_core::workspace::WorkspaceState;
+use sam_core::{Report, Result, Sam};
+
+use crate::deadline;
+use crate::listen::OwnerSocket;
+use crate::routes::router;
+use crate::running::{Plan, Running, serve};
+
+/// The client socket's name in the data directory.
+pub const SOCKET: &str = "daemon.sock";
+
+/// What a daemon is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DaemonConfig {
+    /// The directory it serves.
+    pub data_dir: PathBuf,
+    /// The program, with its first arguments, that becomes holder and agent of nodes.
+    pub agent_command: Vec<OsString>,
+    /// What nodes inherit of the environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How long it stays without a node and without a workspace.
+    pub idle: Duration,
+}
+
+impl DaemonConfig {
+    /// Describes a daemon that stays for ten idle minutes.
+    pub const fn new(data_dir: PathBuf, agent_command: Vec<OsString>) -> Self {
+        let idle = Duration::from_mins(10);
+        Self { data_dir, agent_command, environment: Vec::new(), idle }
+    }
+
+    /// Sets what nodes inherit of the environment.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Vec<(OsString, OsString)>) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Sets how long it stays idle.
+    #[must_use]
+    pub fn with_idle(mut self, idle: Duration) -> Self {
+        self.idle = idle;
+        self
+    }
+}
+
+/// What the daemon's own routes show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DaemonFacts {
+    /// The directory it serves.
+    pub data_dir: PathBuf,
+}
+
+/// Runs the daemon until it is told to stop, `shutdown` completes, or it was idle for long.
+/// `ready` is called once it accepts connections.
+///
+/// # Errors
+/// `Conflict` when another process has the directory; `Denied` or `Unavailable` when it cannot be
+/// used.
+pub async fn run(
+    config: DaemonConfig,
+    ready: impl FnOnce(),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let running = Running::start(Plan {
+        data_dir: config.data_dir.clone(),
+        agent_command: config.agent_command,
+        environment: config.environment,
+        local_repos: true,
+        is_daemon: true,
+    })
+    .await?;
+    let token = running.app.shutdown.clone();
+    let socket = OwnerSocket::bind(&config.data_dir.join(SOCKET))?;
+    let serving = tokio::spawn(serve(socket, router(running.app.clone()), token.clone()));
+    ready();
+    let idle = idle(running.app.sam.clone(), config.idle);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = shutdown => {}
+            () = idle => tracing::info!("nothing to do for long: the daemon ends"),
+        }
+        token.cancel();
+    });
+    running.finish().await;
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the listener panicked");
+    }
+    Ok(())
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Census {
+    /// Nodes that are not deleted.
+    pub(crate) nodes: u64,
+    /// Workspaces that are not deleted.
+    pub(crate) workspaces: u64,
+}
+
+/// Counts what is not deleted.
+pub(crate) async fn census(sam: &Sam) -> Result<Census> {
+    let mut census = Census::default();
+    let mut after = None;
+    loop {
+        let (nodes, next) = sam.list_nodes(after, 200).await?;
+        let alive = nodes.iter().filter(|node| node.record.state != NodeState::Deleted);
+        census.nodes += alive.count() as u64;
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    loop {
+        let page = sam.list_workspaces(after, 200).await?;
+        let alive =
+            page.workspaces.iter().filter(|w| w.record.state != WorkspaceState::Deleted);
+        census.workspaces += alive.count() as u64;
+        after = page.next;
+        if after.is_none() {
+            return Ok(census);
+        }
+    }
+}
+
+/// Completes when there was nothing to look after for `span`, seen at each twentieth of it.
+async fn idle(sam: Sam, span: Duration) {
+    let mut quiet = 0;
+    let mut head = None;
+    while quiet < 20 {
+        deadline::sleep(span / 20).await;
+        let (census, now) = match tokio::join!(census(&sam), sam.head()) {
+            (Ok(census), Ok(now)) => (census, Some(now)),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(error = %Report::new(&error), "the daemon cannot tell whether it is idle");
+                quiet = 0;
+                continue;
+            }
+        };
+        let busy = census != Census::default() || now != head;
+        head = now;
+        quiet = if busy { 0 } else { quiet + 1 };
+    }
+}

@@ -1,0 +1,134 @@
+//! Records as the API shows them. Nothing is shown that is not named here.
+
+use sam_api::{
+    Node, NodeState, OperationSummary, Step, StepState, Workspace, WorkspaceState, WorkspaceWish,
+};
+use sam_core::engine::Stamped;
+use sam_core::node::{self, NodeRecord};
+use sam_core::workspace::{self, Checkout, Lifetime, WorkspaceRecord};
+use sam_core::{Error, ErrorKind, Result};
+
+/// A state or wish that this server does not know: written by a newer one.
+fn newer(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("this server does not know {what}"))
+        .with_hint("upgrade the server to the newest version that writes to this store")
+}
+
+pub(crate) fn workspace(stamped: &Stamped<WorkspaceRecord>) -> Result<Workspace> {
+    let record = &stamped.record;
+    let reference = match &record.checkout {
+        Checkout::Default => None,
+        Checkout::Ref(name) => Some(name.clone()),
+        _ => return Err(newer("this checkout")),
+    };
+    let lease_expires_at = match record.lifetime {
+        Lifetime::Leased { until } => Some(until.into()),
+        _ => None,
+    };
+    let under_way = record.steps.last().is_some_and(|step| step.state == workspace::StepState::Running);
+    Ok(Workspace {
+        id: record.id,
+        name: record.name.to_string(),
+        state: workspace_state(record.state)?,
+        wish: wish(record.wish)?,
+        repo: record.repo.clone(),
+        reference,
+        commit: record.commit.clone(),
+        branch: record.branch.clone(),
+        size: record.size.code().to_owned(),
+        node_id: record.node,
+        steps: record.steps.iter().map(step).collect(),
+        operation: if under_way { Some(operation(record.verb)?) } else { None },
+        error: record.error.clone(),
+        lease_expires_at,
+        created_at: record.created_at.into(),
+        changed_at: record.state_at.into(),
+        version: stamped.version,
+    })
+}
+
+fn workspace_state(state: workspace::WorkspaceState) -> Result<WorkspaceState> {
+    use workspace::WorkspaceState as Core;
+    Ok(match state {
+        Core::Requested => WorkspaceState::Requested,
+        Core::Placing => WorkspaceState::Placing,
+        Core::Preparing => WorkspaceState::Preparing,
+        Core::Running => WorkspaceState::Running,
+        Core::Stopping => WorkspaceState::Stopping,
+        Core::Stopped => WorkspaceState::Stopped,
+        Core::Starting => WorkspaceState::Starting,
+        Core::Failed => WorkspaceState::Failed,
+        Core::Interrupted => WorkspaceState::Interrupted,
+        Core::Deleting => WorkspaceState::Deleting,
+        Core::Deleted => WorkspaceState::Deleted,
+        _ => return Err(newer("this state of a workspace")),
+    })
+}
+
+fn wish(wish: workspace::WorkspaceWish) -> Result<WorkspaceWish> {
+    Ok(match wish {
+        workspace::WorkspaceWish::Running => WorkspaceWish::Running,
+        workspace::WorkspaceWish::Stopped => WorkspaceWish::Stopped,
+        workspace::WorkspaceWish::Deleted => WorkspaceWish::Deleted,
+        _ => return Err(newer("this wish for a workspace")),
+    })
+}
+
+fn operation(verb: workspace::Verb) -> Result<OperationSummary> {
+    let verb = match verb {
+        workspace::Verb::Create => "create",
+        workspace::Verb::Delete => "delete",
+        workspace::Verb::Start => "start",
+        workspace::Verb::Stop => "stop",
+        _ => return Err(newer("this operation")),
+    };
+    Ok(OperationSummary { verb: verb.to_owned() })
+}
+
+fn step(step: &workspace::Step) -> Step {
+    Step {
+        name: step.name.clone(),
+        state: match step.state {
+            workspace::StepState::Done => StepState::Done,
+            workspace::StepState::Failed => StepState::Failed,
+            _ => StepState::Running,
+        },
+        detail: step.detail.clone(),
+        started_at: step.started_at.into(),
+        ended_at: step.ended_at.map(Into::into),
+    }
+}
+
+pub(crate) fn node(stamped: &Stamped<NodeRecord>) -> Result<Node> {
+    let record = &stamped.record;
+    Ok(Node {
+        id: record.id,
+        state: node_state(record.state)?,
+        provider: record.provider.clone(),
+        size: record.size.code().to_owned(),
+        region: record.region.clone(),
+        workspaces: record.workspaces.iter().copied().collect(),
+        error: record.error.clone(),
+        created_at: record.created_at.into(),
+        changed_at: record.state_at.into(),
+        version: stamped.version,
+    })
+}
+
+fn node_state(state: node::NodeState) -> Result<NodeState> {
+    use node::NodeState as Core;
+    Ok(match state {
+        Core::Requested => NodeState::Requested,
+        Core::Creating => NodeState::Creating,
+        Core::Booting => NodeState::Booting,
+        Core::Ready => NodeState::Ready,
+        Core::Unreachable => NodeState::Unreachable,
+        Core::Draining => NodeState::Draining,
+        Core::Deleting => NodeState::Deleting,
+        Core::Deleted => NodeState::Deleted,
+        Core::Failed => NodeState::Failed,
+        Core::Lost => NodeState::Lost,
+        Core::Recovered => NodeState::Recovered,
+        _ => return Err(newer("this state of a node")),
+    })
+}

@@ -1,0 +1,71 @@
+//! The routes. People's routes take an [`Identity`](crate::Identity); agents' routes check what
+//! an agent proves.
+
+mod agents;
+mod daemon;
+mod events;
+mod health;
+mod nodes;
+mod terminals;
+mod workspaces;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, delete, get, post, put};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+use crate::problem::name_and_explain;
+
+/// Largest body of a request, in bytes. Bytes of terminals and commands travel in WebSockets.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Returns every route: what people and programs ask, and what agents ask.
+pub fn router(app: App) -> Router {
+    finish(people().merge(agents()), app)
+}
+
+/// Returns only the routes that agents ask, for a socket of their own.
+pub fn agent_router(app: App) -> Router {
+    finish(agents(), app)
+}
+
+fn people() -> Router<App> {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/api/health", get(health::health))
+        .route("/api/workspaces", get(workspaces::list).post(workspaces::create))
+        .route("/api/workspaces/{workspace}", get(workspaces::show).delete(workspaces::delete))
+        .route("/api/workspaces/{workspace}/start", post(workspaces::start))
+        .route("/api/workspaces/{workspace}/stop", post(workspaces::stop))
+        .route("/api/workspaces/{workspace}/lease", put(workspaces::renew))
+        .route(
+            "/api/workspaces/{workspace}/terminals",
+            get(terminals::list).post(terminals::open),
+        )
+        .route("/api/workspaces/{workspace}/terminals/{terminal}", delete(terminals::close))
+        .route("/api/workspaces/{workspace}/terminals/{terminal}/attach", any(terminals::attach))
+        .route("/api/workspaces/{workspace}/exec", any(terminals::exec))
+        .route("/api/nodes", get(nodes::list))
+        .route("/api/nodes/{node}", get(nodes::show))
+        .route("/api/events", get(events::follow))
+        .route("/api/daemon", get(daemon::show))
+        .route("/api/daemon/stop", post(daemon::stop))
+}
+
+fn agents() -> Router<App> {
+    Router::new()
+        .route("/api/bootstrap", post(agents::bootstrap))
+        .route("/api/agent/challenge", post(agents::challenge))
+        .route("/api/agent/link", any(agents::link))
+}
+
+fn finish(routes: Router<App>, app: App) -> Router {
+    routes
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::new())
+        .layer(from_fn_with_state(app.clone(), name_and_explain))
+        .with_state(app)
+}

@@ -1,0 +1,178 @@
+//! Workspaces: create, list, show, start, stop, delete, renew.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sam_api::{CreateWorkspace, Lifetime, Page, Workspace};
+use sam_core::compute::Size;
+use sam_core::engine::Stamped;
+use sam_core::workspace::{
+    Checkout, NewWorkspace, WorkspaceName, WorkspaceRecord, WorkspaceState,
+};
+use sam_core::{Error, ErrorKind, Result, WorkspaceId};
+use serde::Deserialize;
+
+use crate::access::Identity;
+use crate::app::App;
+use crate::problem::ApiError;
+use crate::project;
+
+/// Finds a workspace by its id or its name. What belongs to others does not exist.
+pub(super) async fn find(
+    app: &App,
+    identity: &Identity,
+    text: &str,
+) -> Result<Stamped<WorkspaceRecord>> {
+    let found = match text.parse::<WorkspaceId>() {
+        Ok(id) => app.sam.workspace(id).await?,
+        Err(_) => match text.parse::<WorkspaceName>() {
+            Ok(name) => app.sam.workspace_named(identity.owner(), &name).await?,
+            Err(_) => None,
+        },
+    };
+    found.filter(|workspace| workspace.record.owner == identity.owner()).ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        Error::new(ErrorKind::NotFound, format!("there is no workspace {shown:?}"))
+            .with_hint("`sam ls` lists them")
+    })
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    identity: Identity,
+    Json(request): Json<CreateWorkspace>,
+) -> Result<impl IntoResponse, ApiError> {
+    let new = parse(&app, request)?;
+    let made = app.sam.create_workspace(new, &identity.caller()).await?;
+    let mut headers = HeaderMap::new();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/workspaces/{}", made.record.id)) {
+        headers.insert(header::LOCATION, location);
+    }
+    Ok((StatusCode::CREATED, headers, Json(project::workspace(&made)?)))
+}
+
+fn parse(app: &App, request: CreateWorkspace) -> Result<NewWorkspace> {
+    let bad = |message: String| Error::new(ErrorKind::BadInput, message);
+    if request.repo.is_local() && !app.local_repos {
+        return Err(Error::new(
+            ErrorKind::Denied,
+            "this server does not read repositories from its own file system",
+        )
+        .with_hint("give the repository's URL"));
+    }
+    let name = request.name.map(|name| name.parse::<WorkspaceName>()).transpose();
+    let name = name.map_err(|error| bad(error.to_string()))?;
+    let size = match request.size.as_deref() {
+        None => Size::default(),
+        Some("small") => Size::Small,
+        Some("medium") => Size::Medium,
+        Some("large") => Size::Large,
+        Some(other) => {
+            let shown: String = other.chars().take(32).collect();
+            return Err(bad(format!("{shown:?} is no size"))
+                .with_hint("sizes are small, medium and large"));
+        }
+    };
+    let checkout = request.reference.map_or(Checkout::Default, Checkout::Ref);
+    let lease = request.lifetime.map(lease).transpose()?;
+    Ok(NewWorkspace::new(request.repo)
+        .with_checkout(checkout)
+        .with_name(name)
+        .with_size(size)
+        .with_lease(lease))
+}
+
+fn lease(lifetime: Lifetime) -> Result<Duration> {
+    use sam_core::workspace::Lifetime as Core;
+    let span = Duration::from_millis(lifetime.lease_ms);
+    if span < Core::LEASE_MIN || span > Core::LEASE_MAX {
+        let (min, max) = (Core::LEASE_MIN.as_millis(), Core::LEASE_MAX.as_millis());
+        return Err(Error::new(ErrorKind::BadInput, format!("lease_ms is {min} to {max}")));
+    }
+    Ok(span)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    limit: Option<usize>,
+    after: Option<String>,
+    #[serde(default)]
+    all: bool,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    identity: Identity,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Workspace>>, ApiError> {
+    let limit = query.limit.unwrap_or(Page::<Workspace>::LIMIT_MAX);
+    if limit == 0 || limit > Page::<Workspace>::LIMIT_MAX {
+        return Err(Error::new(ErrorKind::BadInput, "limit is 1 to 200").into());
+    }
+    let page = app.sam.list_workspaces(query.after, limit).await?;
+    let shown = page
+        .workspaces
+        .iter()
+        .filter(|workspace| workspace.record.owner == identity.owner())
+        .filter(|workspace| query.all || workspace.record.state != WorkspaceState::Deleted);
+    let items = shown.map(project::workspace).collect::<Result<Vec<_>>>()?;
+    Ok(Json(Page::new(items, page.next)))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    identity: Identity,
+    Path(workspace): Path<String>,
+) -> Result<Json<Workspace>, ApiError> {
+    let found = find(&app, &identity, &workspace).await?;
+    Ok(Json(project::workspace(&found)?))
+}
+
+type Accepted = (StatusCode, Json<Workspace>);
+
+fn accepted(workspace: &Stamped<WorkspaceRecord>) -> Result<Accepted, ApiError> {
+    Ok((StatusCode::ACCEPTED, Json(project::workspace(workspace)?)))
+}
+
+pub(super) async fn start(
+    State(app): State<App>,
+    identity: Identity,
+    Path(workspace): Path<String>,
+) -> Result<Accepted, ApiError> {
+    let found = find(&app, &identity, &workspace).await?;
+    accepted(&app.sam.start_workspace(found.record.id, &identity.caller()).await?)
+}
+
+pub(super) async fn stop(
+    State(app): State<App>,
+    identity: Identity,
+    Path(workspace): Path<String>,
+) -> Result<Accepted, ApiError> {
+    let found = find(&app, &identity, &workspace).await?;
+    accepted(&app.sam.stop_workspace(found.record.id, &identity.caller()).await?)
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    identity: Identity,
+    Path(workspace): Path<String>,
+) -> Result<Accepted, ApiError> {
+    let found = find(&app, &identity, &workspace).await?;
+    accepted(&app.sam.delete_workspace(found.record.id, &identity.caller()).await?)
+}
+
+pub(super) async fn renew(
+    State(app): State<App>,
+    identity: Identity,
+    Path(workspace): Path<String>,
+    Json(lifetime): Json<Lifetime>,
+) -> Result<Json<Workspace>, ApiError> {
+    let span = lease(lifetime)?;
+    let found = find(&app, &identity, &workspace).await?;
+    let renewed = app.sam.renew_workspace(found.record.id, span, &identity.caller()).await?;
+    Ok(Json(project::workspace(&renewed)?))
+}
