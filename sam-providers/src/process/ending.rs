@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sam_core::Result;
 use sam_core::compute::{Deletion, MachineKey};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::cgroup::Cgroup;
 use super::processes::{self, Identity};
@@ -105,17 +105,18 @@ impl Local {
         self.finish(key).await
     }
 
-    /// Goes on with a deletion that nobody is at.
-    pub(super) async fn resume(&self, key: &MachineKey) -> Result<()> {
+    /// Goes on with a deletion that nobody is at. One that cannot go on stays listed.
+    pub(super) async fn resume(&self, key: &MachineKey) {
         let dir = self.tree.deleting(key.as_str());
         let lock = tree::lock(&dir.join(wire::START_LOCK), Duration::ZERO).await;
-        if matches!(lock, Ok(None)) || !tree::is_directory(&dir)? {
-            return Ok(());
+        if matches!(lock, Ok(None)) || !dir.is_dir() {
+            return;
         }
-        let deletion = self.finish(key).await?;
-        debug!(node.id = %key, ?deletion, "a deletion that was broken off went on");
+        match self.finish(key).await {
+            Ok(deletion) => debug!(node.id = %key, ?deletion, "a broken-off deletion went on"),
+            Err(error) => warn!(node.id = %key, %error, "a broken-off deletion cannot go on"),
+        }
         drop(lock);
-        Ok(())
     }
 
     async fn finish(&self, key: &MachineKey) -> Result<Deletion> {

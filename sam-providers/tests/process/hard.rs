@@ -24,9 +24,11 @@ macro_rules! trials {
     ($($name:ident,)*) => {
         /// Every test of this file.
         pub(crate) fn trials() -> Vec<Trial> {
-            vec![$(Trial::test(stringify!($name), || {
+            let mut trials = vec![$(Trial::test(stringify!($name), || {
                 with_home(async |home| $name(home).await)
-            })),*]
+            })),*];
+            trials.push(by_control_group());
+            trials
         }
     };
 }
@@ -265,9 +267,16 @@ async fn what_a_crashed_creation_left_is_swept(home: &Home) -> Outcome {
     assert_eq!(home.compute.machine(&crashed.key).await?, None);
     let listed = home.compute.list_machines(&ListMachines::default()).await?;
     assert!(listed.machines.is_empty());
-    // The sweep comes with the next creation, of this key or of another.
+    assert!(!left.exists());
+    // A directory that somebody else put there is no machine and stays.
+    fs::create_dir_all(&left)?;
+    let foreign = home.root().join("backup");
+    fs::create_dir(&foreign)?;
     let other = create(home).await?;
     assert!(!left.exists());
+    let listed = home.compute.list_machines(&ListMachines::default()).await?;
+    assert_eq!(listed.machines.len(), 1);
+    fs::remove_dir(foreign)?;
     fs::create_dir_all(&left)?;
     home.compute.create_machine(&crashed).await?;
     gone(home, &crashed.key).await?;
@@ -511,4 +520,37 @@ async fn pages_hold_a_hundred_machines(home: &Home) -> Outcome {
         fs::remove_dir_all(home.root().join(key))?;
     }
     gone(home, &first.key).await
+}
+
+/// Needs control groups of version 2 that this user may make.
+fn by_control_group() -> Trial {
+    let probe = format!("sam-probe-{}", std::process::id());
+    let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(std::path::Path::new);
+    let mount = mounts.into_iter().find(|mount| mount.join("cgroup.controllers").exists());
+    let writable = mount.is_some_and(|mount| {
+        fs::create_dir(mount.join(&probe)).and_then(|()| fs::remove_dir(mount.join(&probe))).is_ok()
+    });
+    Trial::test("what_left_every_other_trace_is_found_by_its_control_group", move || {
+        with_home(async |home| left_every_other_trace(home, mount.expect("looked at above")).await)
+    })
+    .with_kind(if writable { "control groups" } else { "skipped: no control groups" })
+    .with_ignored_flag(!writable)
+}
+
+async fn left_every_other_trace(home: &Home, mount: &std::path::Path) -> Outcome {
+    let request = create(home).await?;
+    let group = mount.join(format!("sam-{}", request.key));
+    assert!(group.is_dir());
+    home.tell(
+        &request.key,
+        "(env -i PATH=$PATH setsid sh -c 'echo $$ > away; cd /; exec sleep 600' &)",
+    );
+    let away = home.pid_in(&request.key, "away").await;
+    kill(home.holder_pid(&request.key));
+    assert!(runs(away));
+    // A group below the group, as a container engine in the workspace would make.
+    fs::create_dir(group.join("inner"))?;
+    gone(home, &request.key).await?;
+    assert!(!runs(away) && !group.exists());
+    Ok(())
 }
