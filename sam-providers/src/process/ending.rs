@@ -173,3 +173,30 @@ fn send(to: Identity, signal: Signal) {
         debug!(pid = to.pid, %error, "a process of a local machine cannot be signalled");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_found_is_stopped_before_anything_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = format!("nd-ending-{}", std::process::id());
+        let mut child =
+            Command::new("sleep").arg("600").env(processes::MARKER, &key).spawn().unwrap();
+        let mut stopped = BTreeSet::new();
+        let round = end_round(dir.path(), &key, true, &mut stopped).unwrap();
+        let first = matches!(round, Round::Stopped);
+        let pending = child.try_wait().unwrap();
+        let second = end_round(dir.path(), &key, true, &mut stopped).unwrap();
+        let status = child.wait().unwrap();
+        assert!(first && pending.is_none() && stopped.len() == 1);
+        assert!(matches!(second, Round::Killed) && !status.success());
+        let third = end_round(dir.path(), &key, true, &mut stopped).unwrap();
+        assert!(matches!(third, Round::Quiet));
+        assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+    }
+}

@@ -41,6 +41,7 @@ trials! {
     a_process_of_nobody_and_one_of_another_node_are_untouched,
     eight_creations_at_once_start_one_holder,
     two_providers_on_one_directory_start_one_holder,
+    a_holder_that_runs_is_left_alone,
     a_killed_holder_means_off_and_starts_anew_without_leftovers,
     a_machine_that_was_never_started_is_off_and_can_be_started,
     what_a_crashed_creation_left_is_swept,
@@ -203,6 +204,19 @@ async fn two_providers_on_one_directory_start_one_holder(home: &Home) -> Outcome
     let (one, two) =
         tokio::join!(home.compute.delete_machine(&request.key), other.delete_machine(&request.key));
     assert_eq!((one?, two?), (Deletion::Gone, Deletion::Gone));
+    gone(home, &request.key).await
+}
+
+async fn a_holder_that_runs_is_left_alone(home: &Home) -> Outcome {
+    let request = create(home).await?;
+    let holder = home.holder_pid(&request.key);
+    home.compute.set_power(&request.key, Power::On).await?;
+    home.compute.create_machine(&request).await?;
+    // Another program, which did not start it, knows it too.
+    let other = ProcessCompute::new(Home::config(home.root()));
+    other.set_power(&request.key, Power::On).await?;
+    assert!(runs(holder));
+    assert_eq!(holders(&request.key), [holder]);
     gone(home, &request.key).await
 }
 

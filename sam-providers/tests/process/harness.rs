@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,7 +147,8 @@ pub(crate) fn with_home(test: impl AsyncFnOnce(&Home) -> Result<(), Failed>) -> 
         .build()
         .map_err(Failed::from)?;
     let home = Home::new();
-    let outcome = runtime.block_on(test(&home));
+    // A failed assertion must not keep what the test started.
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test(&home))));
     let mut keys: Vec<String> = Vec::new();
     if let Ok(entries) = fs::read_dir(home.root()) {
         let names = entries.flatten().map(|entry| entry.file_name());
@@ -161,7 +163,10 @@ pub(crate) fn with_home(test: impl AsyncFnOnce(&Home) -> Result<(), Failed>) -> 
             let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
-    outcome?;
+    match outcome {
+        Ok(outcome) => outcome?,
+        Err(panic) => resume_unwind(panic),
+    }
     if keys.is_empty() && running.is_empty() {
         return Ok(());
     }
