@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sam_core::Result;
 use sam_core::compute::{Deletion, MachineKey};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::cgroup::Cgroup;
 use super::processes::{self, Identity};
@@ -105,17 +105,18 @@ impl Local {
         self.finish(key).await
     }
 
-    /// Goes on with a deletion that nobody is at.
-    pub(super) async fn resume(&self, key: &MachineKey) -> Result<()> {
+    /// Goes on with a deletion that nobody is at. One that cannot go on stays listed.
+    pub(super) async fn resume(&self, key: &MachineKey) {
         let dir = self.tree.deleting(key.as_str());
         let lock = tree::lock(&dir.join(wire::START_LOCK), Duration::ZERO).await;
-        if matches!(lock, Ok(None)) || !tree::is_directory(&dir)? {
-            return Ok(());
+        if matches!(lock, Ok(None)) || !dir.is_dir() {
+            return;
         }
-        let deletion = self.finish(key).await?;
-        debug!(node.id = %key, ?deletion, "a deletion that was broken off went on");
+        match self.finish(key).await {
+            Ok(deletion) => debug!(node.id = %key, ?deletion, "a broken-off deletion went on"),
+            Err(error) => warn!(node.id = %key, %error, "a broken-off deletion cannot go on"),
+        }
         drop(lock);
-        Ok(())
     }
 
     async fn finish(&self, key: &MachineKey) -> Result<Deletion> {
@@ -170,5 +171,32 @@ fn send(to: Identity, signal: Signal) {
     if let Err(error) = processes::send(to, signal) {
         // It is counted as running until the deadline, so the caller hears of it.
         debug!(pid = to.pid, %error, "a process of a local machine cannot be signalled");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_found_is_stopped_before_anything_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = format!("nd-ending-{}", std::process::id());
+        let mut child =
+            Command::new("sleep").arg("600").env(processes::MARKER, &key).spawn().unwrap();
+        let mut stopped = BTreeSet::new();
+        let round = end_round(dir.path(), &key, true, &mut stopped).unwrap();
+        let first = matches!(round, Round::Stopped);
+        let pending = child.try_wait().unwrap();
+        let second = end_round(dir.path(), &key, true, &mut stopped).unwrap();
+        let status = child.wait().unwrap();
+        assert!(first && pending.is_none() && stopped.len() == 1);
+        assert!(matches!(second, Round::Killed) && !status.success());
+        let third = end_round(dir.path(), &key, true, &mut stopped).unwrap();
+        assert!(matches!(third, Round::Quiet));
+        assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
     }
 }

@@ -24,7 +24,8 @@ use super::{Local, ProcessCompute, blocking, map, processes, start};
 /// Machines per page.
 const PAGE: usize = 100;
 
-/// How long a create whose caller went away may still run.
+/// How long a creation whose caller went away may still make the directory: as long as it waits for
+/// the root's lock. From then on the machine is seen.
 const CREATE_SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
 /// The one word for what is owned here.
@@ -218,15 +219,21 @@ impl Local {
             return Ok(MachinePage::default());
         }
         let names = self.tree.lock().await?;
-        let keys = self.tree.keys()?;
-        drop(names);
+        let tree = self.tree.clone();
+        let keys = blocking(move || {
+            tree.sweep();
+            let keys = tree.keys();
+            drop(names);
+            keys
+        })
+        .await?;
         let keys = keys.into_iter().filter(|key| after.as_ref().is_none_or(|after| key > after));
         let mut machines = Vec::new();
         let mut next = None;
         for key in keys {
             let key = key_of(&key)?;
             if self.tree.place(key.as_str())?.is_some_and(|place| place.deleting) {
-                self.resume(&key).await?;
+                self.resume(&key).await;
             }
             let (local, wanted) = (Arc::clone(&self), key.clone());
             let machine = blocking(move || local.describe(&wanted)).await?;

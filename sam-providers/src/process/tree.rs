@@ -15,7 +15,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use sam_core::compute::CreateMachine;
 use sam_core::time::{Clock as _, Timestamp};
-use sam_core::{Error, ErrorKind, Result};
+use sam_core::{Error, ErrorKind, NodeId, Result};
+use tracing::warn;
 
 use super::map;
 use super::wire::{self, BootFile, MachineFile};
@@ -102,7 +103,7 @@ impl Tree {
     /// the root's lock.
     pub(super) fn make(&self, request: &CreateMachine) -> Result<()> {
         let fail = |error| map::file(&self.root, error);
-        self.sweep().map_err(fail)?;
+        self.sweep();
         let key = request.key.as_str();
         let dir = self.directory(key);
         if is_directory(&dir)? {
@@ -120,18 +121,20 @@ impl Tree {
             fs::rename(&staging, &dir)?;
             sync(&self.root)
         };
-        stage().map_err(fail)
+        stage().map_err(|error| {
+            // The staged files hold a token, and the disk may be full.
+            discard(&staging);
+            fail(error)
+        })
     }
 
     /// Removes what crashed creations left. The caller holds the root's lock, so none is alive.
-    fn sweep(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
+    pub(super) fn sweep(&self) {
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(CREATING.as_bytes()) {
-                remove(&entry.path())?;
+                discard(&entry.path());
             }
         }
-        Ok(())
     }
 
     /// Gives a machine the name that says it is deleted. The caller holds the root's lock.
@@ -161,7 +164,11 @@ impl Tree {
                 let name = entry.file_name();
                 let Some(name) = name.to_str() else { continue };
                 let key = name.strip_prefix(DELETING).unwrap_or(name);
-                if map::is_label(key) && entry.file_type()?.is_dir() {
+                // Another directory that somebody put here is no machine; one with the name of a
+                // node is, however damaged.
+                let ours =
+                    || key.parse::<NodeId>().is_ok() || entry.path().join(wire::MACHINE).exists();
+                if map::is_label(key) && entry.file_type()?.is_dir() && ours() {
                     keys.push(key.to_owned());
                 }
             }
@@ -226,6 +233,13 @@ fn remove(dir: &Path) -> io::Result<()> {
         }
     }
     outcome
+}
+
+/// Removes a directory that was never a machine; what cannot go is tried again by the next call.
+fn discard(dir: &Path) {
+    if let Err(error) = remove(dir) {
+        warn!(dir = %dir.display(), %error, "a creation that was broken off cannot be removed");
+    }
 }
 
 fn remove_once(dir: &Path) -> io::Result<()> {

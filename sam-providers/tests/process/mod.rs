@@ -1,0 +1,5 @@
+//! Parts of the tests of local machines.
+
+pub(crate) mod hard;
+pub(crate) mod harness;
+pub(crate) mod holder;
