@@ -7,8 +7,8 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
     use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixStream;
     use std::path::{Path, PathBuf};
     use std::pin::Pin;
@@ -21,8 +21,8 @@ mod tests {
         ExecOutput, HolderClient, HolderConfig, TerminalOutput, TerminalReader,
     };
     use sam_agent::wire::{
-        ExecEvent, ExecRequest, ExitStatus, OpenTerminal, TERMINAL_RING_BYTES, TerminalEvent,
-        TerminalInfo, TerminalSize,
+        ExecEvent, ExecRequest, ExitStatus, OpenTerminal, TERMINAL_RING_BYTES,
+        TERMINALS_PER_WORKSPACE_MAX, TerminalEvent, TerminalInfo, TerminalSize,
     };
     use sam_core::{ErrorKind, NodeId, TerminalId, WorkspaceId};
     use tempfile::TempDir;
@@ -30,7 +30,7 @@ mod tests {
     /// First argument of a holder's process; then its directory, node id and the agent.
     const HOLDER_MODE: &str = "hold-for-test";
     /// Longest any test may take.
-    const DEADLINE: Duration = Duration::from_secs(60);
+    const DEADLINE: Duration = Duration::from_mins(1);
     const WS: WorkspaceId = WorkspaceId::from_bits(7);
     const KIB: usize = 1024;
 
@@ -47,6 +47,7 @@ mod tests {
         let tests: Vec<(&str, Test)> = all![
             a_program_that_cannot_start_says_why
             a_viewer_that_takes_nothing_is_dropped_and_the_others_go_on
+            a_workspace_has_a_bounded_number_of_terminals
             all_byte_values_survive_a_raw_terminal
             an_agent_that_was_killed_is_started_again
             an_offset_beyond_the_end_is_refused_and_one_below_the_floor_is_a_gap
@@ -59,6 +60,7 @@ mod tests {
             exit_code_and_signal_of_a_terminal_are_told_after_the_last_byte
             leftovers_of_a_killed_holder_are_ended_by_the_next
             malformed_frames_harm_nobody_else
+            nothing_is_started_while_a_workspace_is_being_stopped
             one_directory_has_one_holder_and_its_path_may_be_long
             reattaching_at_an_offset_continues_exactly_there
             signals_reach_a_command_and_a_grandchild_does_not_delay_its_end
@@ -168,7 +170,8 @@ mod tests {
         /// Runs a command without input to its end.
         async fn output(&self, command: &[&str]) -> (Vec<u8>, Vec<u8>, ExecEvent) {
             let (mut reader, mut writer) = self.exec(command).await.split();
-            writer.eof().await.unwrap();
+            // It may have ended by now.
+            let _late = writer.eof().await;
             let (mut out, mut err) = (Vec::new(), Vec::new());
             loop {
                 match reader.next().await.unwrap().unwrap() {
@@ -286,6 +289,13 @@ mod tests {
         seen.exit.is_some()
     }
 
+    /// All byte values, in an order that shows a piece lost or moved.
+    fn pattern(length: usize) -> Vec<u8> {
+        let wave = (0..=255_u8).cycle();
+        let bytes = wave.enumerate().map(|(at, byte)| if at % 1_009 == 0 { 7 } else { byte });
+        bytes.take(length).collect()
+    }
+
     /// Lines of a given number as `seq` prints them on a raw terminal.
     fn lines(count: usize) -> Vec<u8> {
         (1..=count).flat_map(|number| format!("{number}\n").into_bytes()).collect()
@@ -298,11 +308,11 @@ mod tests {
             holder.client.attach(WS, info.id, None).await.unwrap().split();
         let seen = watch(&mut reader, has("ready")).await;
         assert_eq!(seen.bytes, b"ready");
-        let bytes: Vec<u8> = (0..200 * KIB).map(|at| (at % 251 + at / 251) as u8).collect();
+        let bytes: Vec<u8> = pattern(200 * KIB);
         let sent = bytes.clone();
         let (seen, ()) =
             tokio::join!(watch(&mut reader, |seen| seen.bytes.len() >= 200 * KIB), async {
-                writer.input(&sent).await.unwrap()
+                writer.input(&sent).await.unwrap();
             },);
         assert!(seen.bytes == bytes, "the bytes came back unchanged");
         assert!((0..=255).all(|byte| bytes.contains(&byte)));
@@ -484,6 +494,50 @@ mod tests {
         assert!(list.iter().all(|info| info.exit == Some(ExitStatus::Code(0))));
     }
 
+    async fn a_workspace_has_a_bounded_number_of_terminals() {
+        let holder = Holder::start(&[]).await;
+        let ended = holder.open(&["true"]).await;
+        let (mut reader, _writer) = holder.client.attach(WS, ended.id, None).await.unwrap().split();
+        let _seen = watch(&mut reader, to_the_end).await;
+        for _ in 0..TERMINALS_PER_WORKSPACE_MAX {
+            // The last one takes the place of the one that ended.
+            holder.open(&["cat"]).await;
+        }
+        let list = holder.client.terminals(WS).await.unwrap();
+        assert_eq!(list.len(), TERMINALS_PER_WORKSPACE_MAX);
+        let request = OpenTerminal { command: vec!["cat".into()], ..OpenTerminal::default() };
+        let refused =
+            holder.client.open_terminal(WS, Path::new("/tmp"), &request).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::QuotaExceeded);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", holder.process.id()));
+        let anonymous = status.unwrap();
+        let anonymous = anonymous.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        let kib: usize = anonymous.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(kib < 4 * KIB, "64 idle terminals take {kib} KiB");
+    }
+
+    async fn nothing_is_started_while_a_workspace_is_being_stopped() {
+        let holder = Holder::start(&[]).await;
+        let script = "trap '' HUP TERM; printf ready; while :; do sleep 0.1; done";
+        let info = holder.open(&["sh", "-c", script]).await;
+        let (mut reader, _writer) = holder.client.attach(WS, info.id, None).await.unwrap().split();
+        let _seen = watch(&mut reader, has("ready")).await;
+        let tries = async {
+            // Until the holder has heard of the stop, it starts what it is asked to.
+            loop {
+                match holder.client.exec(WS, Path::new("/tmp"), &exec_request(&["true"])).await {
+                    Ok(stream) => drop(stream),
+                    Err(error) => return error,
+                }
+            }
+        };
+        let (stopped, error) = tokio::join!(holder.client.stop_workspace(WS), tries);
+        stopped.unwrap();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        let (out, _, _) = holder.output(&["echo", "again"]).await;
+        assert_eq!(out, b"again\n");
+    }
+
     async fn closing_ends_the_program_and_is_repeatable() {
         let holder = Holder::start(&[]).await;
         for script in
@@ -518,7 +572,7 @@ mod tests {
     async fn exec_streams_input_and_output_unchanged() {
         let holder = Holder::start(&[]).await;
         let (mut reader, mut writer) = holder.exec(&["cat"]).await.split();
-        let bytes: Vec<u8> = (0..5 * KIB * KIB).map(|at| (at % 256 + at / 256) as u8).collect();
+        let bytes: Vec<u8> = pattern(5 * KIB * KIB);
         let mut found = Vec::with_capacity(bytes.len());
         let send = async {
             writer.stdin(&bytes).await.unwrap();
@@ -706,7 +760,6 @@ mod tests {
         let status = second.wait().unwrap();
         assert_eq!(status.code(), Some(i32::from(ErrorKind::Conflict.exit_code())));
         assert_eq!(holder.client.info().await.unwrap(), first);
-        use std::os::unix::fs::PermissionsExt as _;
         let socket = std::fs::metadata(holder.dir.join("holder.sock")).unwrap();
         assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     }

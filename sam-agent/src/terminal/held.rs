@@ -13,6 +13,7 @@ use bytes::Bytes;
 use rustix::process::Pid;
 use tokio::io::unix::AsyncFdReadyGuard;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::yield_now;
 
 use sam_core::{Error, ErrorKind, Result, TerminalId, WorkspaceId};
 
@@ -341,9 +342,16 @@ impl Pump {
                 () = self.held.room_freed.notified(), if stuck => stuck = false,
                 ready = self.pty.readable(), if !stuck => {
                     stuck = match ready {
-                        Ok(mut ready) => {
-                            matches!(self.turn(&mut ready), Turn::NoRoom | Turn::Hangup)
-                        }
+                        Ok(mut ready) => match self.turn(&mut ready) {
+                            Turn::NoRoom | Turn::Hangup => true,
+                            Turn::Empty => false,
+                            Turn::Moved(_) => {
+                                drop(ready);
+                                // A program that floods must not keep the others waiting.
+                                yield_now().await;
+                                false
+                            }
+                        },
                         Err(_) => true,
                     };
                 }

@@ -146,10 +146,10 @@ pub(super) fn detach(command: &mut Command) {
     }
 }
 
-/// Makes the command end when the thread that started it ends: an agent without its holder would
-/// compete with the next one.
+/// Makes the command end at once when the thread that started it ends: an agent without its holder
+/// would compete with the next one. It is built to be killed at any moment.
 pub(super) fn end_with_parent(command: &mut Command) {
-    let start = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?);
+    let start = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
     #[expect(unsafe_code, reason = "the wish must be set between fork and exec")]
     // SAFETY: the closure makes one system call and neither allocates nor takes a lock.
     unsafe {

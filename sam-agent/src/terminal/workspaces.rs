@@ -249,7 +249,7 @@ impl Workspaces {
         let (node, name) = (self.config.node_id.to_string(), workspace.to_string());
         let below = table.with_descendants(BTreeSet::from([own]));
         let agent: BTreeSet<i32> = self.children.own().into_iter().collect();
-        let alone = self.lock().active.iter().all(|active| *active == workspace);
+        let alone = self.lock().active == BTreeSet::from([workspace]);
         let mut members: BTreeSet<i32> = self.children.of(workspace).into_iter().collect();
         members.extend(known.iter().map(|identity| identity.pid));
         for process in table.iter() {
