@@ -1,4 +1,9 @@
 //! The agent that runs on a node, the link it dials out on, and the controller that ends the link.
 
+#[cfg(feature = "node")]
+pub mod terminal;
 #[cfg(feature = "wire")]
 pub mod wire;
+
+#[cfg(feature = "link")]
+mod deadline;
