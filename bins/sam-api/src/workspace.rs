@@ -209,7 +209,8 @@ mod tests {
         assert_eq!(read.repo.as_str(), "https://github.com/octo/hello.git");
         assert_eq!(read.lifetime, Some(Lifetime { lease_ms: 30_000 }));
         let typo = r#"{"repo":"octo/hello","branch":"main"}"#;
-        assert!(serde_json::from_str::<CreateWorkspace>(typo).is_err());
+        let error = serde_json::from_str::<CreateWorkspace>(typo).unwrap_err();
+        assert!(error.to_string().contains("branch"), "{error}");
 
         let answer = r#"{"id":"ws-00000000000000000000000001","name":"hello","state":"running",
             "wish":"running","repo":"/srv/hello","size":"small","created_at":"2026-01-01T00:00:00Z",

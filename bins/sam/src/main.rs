@@ -1,2 +1,7 @@
-//! Placeholder while the frame is written.
-fn main() {}
+//! The `sam` command; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sam::main()
+}

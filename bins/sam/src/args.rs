@@ -1,0 +1,272 @@
+//! What the command line takes.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+use clap_complete::Shell;
+
+use sam_core::TerminalId;
+use sam_core::workspace::RefName;
+
+use crate::attach::DetachKey;
+
+/// Status of SAM's own failure where the status of a command is passed on.
+const OWN_FAILURE: u8 = 125;
+
+/// Workspaces for coding agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sam",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        sam up .                            a terminal in a workspace of this repository\n  \
+        sam up octo/hello --branch v2       the same for a tag on GitHub\n  \
+        sam up . --rm --exec 'make test'    run one command, keep nothing\n  \
+        sam ls                              what there is\n\n\
+        Exit status: 0 done, 2 bad input, 3 not found, 4 denied, 5 conflict, 6 capacity or quota,\n\
+        7 unavailable or timed out, 70 a defect. `exec` and `--exec` pass the command's own status\n\
+        on (128+n for a signal); there, 125 is SAM's own failure."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Group)]
+pub(crate) struct Global {
+    /// Where everything is kept [env: `SAM_DATA_DIR`] [default: `~/.local/share/sam`]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Use the server at this URL instead of this machine [env: `SAM_SERVER`]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// A file with the server's token; `SAM_TOKEN` holds one otherwise
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Write JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Tell no progress and no remarks
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a workspace of a repository, and open a terminal in it
+    Up(Up),
+    /// List workspaces
+    #[command(alias = "list")]
+    Ls {
+        /// Also those that are deleted
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show everything about a workspace
+    Show {
+        /// Its id or name
+        workspace: String,
+    },
+    /// Attach to a terminal of a workspace
+    Attach(Attach),
+    /// Run a command in a workspace
+    Exec(Exec),
+    /// End a workspace's processes and keep its files
+    Stop(Power),
+    /// Start a stopped workspace
+    Start(Power),
+    /// Take a workspace and everything of it away
+    #[command(visible_alias = "rm")]
+    Delete(Power),
+    /// Follow what happens
+    Events {
+        /// Only what happens to this workspace
+        workspace: Option<String>,
+        /// Begin after this cursor instead of now
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
+    },
+    /// The background process that looks after the workspaces of a data directory
+    Daemon {
+        #[command(subcommand)]
+        command: Daemon,
+    },
+    /// Write the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// The agent of a node
+    #[command(hide = true)]
+    Agent {
+        /// The node's directory
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// The process that keeps a node's terminals
+    #[command(hide = true)]
+    Holder {
+        /// The node's directory
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Up {
+    /// A path, a URL, or owner/name on GitHub
+    pub(crate) repo: String,
+    /// The branch, tag or commit
+    #[arg(short, long, value_name = "REF")]
+    pub(crate) branch: Option<RefName>,
+    /// A name for the workspace
+    #[arg(short, long)]
+    pub(crate) name: Option<String>,
+    /// The size of its machine
+    #[arg(long)]
+    pub(crate) size: Option<String>,
+    /// Run this with `sh -c` in it instead of opening a terminal, and exit with its status
+    #[arg(short, long, value_name = "CMD")]
+    pub(crate) exec: Option<String>,
+    /// Delete the workspace at the end, however that comes
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Only make it, and write its id
+    #[arg(long, conflicts_with_all = ["exec", "rm"])]
+    pub(crate) no_attach: bool,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Keys {
+    /// The keys that detach: `ctrl-]`, `ctrl-p,ctrl-q`, or `none`
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-]")]
+    pub(crate) detach_key: DetachKey,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Attach {
+    /// Id or name of the workspace
+    pub(crate) workspace: String,
+    /// This terminal; the newest one that runs, or a new one, when absent
+    #[arg(long, value_name = "ID", conflicts_with = "new")]
+    pub(crate) terminal: Option<TerminalId>,
+    /// A new terminal
+    #[arg(long)]
+    pub(crate) new: bool,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Exec {
+    /// Id or name of the workspace
+    pub(crate) workspace: String,
+    /// Run this with `sh -c`
+    #[arg(long, value_name = "CMD", conflicts_with = "command")]
+    pub(crate) shell: Option<String>,
+    /// The program and its arguments, not passed through a shell
+    #[arg(last = true, required_unless_present = "shell", value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Power {
+    /// Id or name of the workspace
+    pub(crate) workspace: String,
+    /// Do not wait until it is done
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Daemon {
+    /// Show whether it runs
+    Status,
+    /// End it; workspaces keep running
+    Stop,
+    /// Be it
+    #[command(hide = true)]
+    Run,
+}
+
+impl Command {
+    /// Returns the status of SAM's own failure, where it is not the error's.
+    pub(crate) const fn own_failure(&self) -> Option<u8> {
+        match self {
+            Self::Exec(_) | Self::Up(Up { exec: Some(_), .. }) => Some(OWN_FAILURE),
+            _ => None,
+        }
+    }
+}
+
+/// Returns a program's arguments that run a line of shell.
+pub(crate) fn shell_command(line: &str) -> Vec<String> {
+    vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Args, ErrorKind> {
+        Args::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_two_dashes_belongs_to_the_command() {
+        let args = parse("sam exec ws -- ls --json -q").unwrap();
+        assert!(!args.global.json);
+        let Command::Exec(exec) = args.command else { panic!("not exec") };
+        assert_eq!(exec.command, ["ls", "--json", "-q"]);
+        assert_eq!(parse("sam exec ws").unwrap_err(), ErrorKind::MissingRequiredArgument);
+        assert_eq!(parse("sam exec ws ls").unwrap_err(), ErrorKind::UnknownArgument);
+        assert!(matches!(parse("sam exec ws --shell ls").unwrap().command, Command::Exec(_)));
+        let both = parse("sam exec ws --shell ls -- ls").unwrap_err();
+        assert_eq!(both, ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        for line in ["sam up . --no-attach --rm", "sam up . --no-attach --exec x"] {
+            assert_eq!(parse(line).unwrap_err(), ErrorKind::ArgumentConflict);
+        }
+        for line in ["sam up . --branch -x", "sam up . --branch=a..b", "sam attach w --terminal 1"]
+        {
+            assert!(matches!(
+                parse(line).unwrap_err(),
+                ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::UnknownArgument
+            ));
+        }
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for line in ["sam --json -q ls", "sam ls --json -q"] {
+            let args = parse(line).unwrap();
+            assert!(args.global.json && args.global.quiet);
+        }
+        assert!(matches!(parse("sam rm x").unwrap().command, Command::Delete(_)));
+    }
+
+    #[test]
+    fn own_failures_are_125_only_where_a_command_runs() {
+        let status = |line: &str| parse(line).unwrap().command.own_failure();
+        assert_eq!(status("sam exec ws -- ls"), Some(125));
+        assert_eq!(status("sam up . --exec ls"), Some(125));
+        assert_eq!(status("sam up ."), None);
+    }
+}

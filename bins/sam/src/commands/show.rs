@@ -1,0 +1,74 @@
+//! `sam show`.
+
+use sam_api::Workspace;
+
+use super::checkout;
+use crate::connect::Context;
+use crate::failure::Failure;
+use crate::output::{self, elapsed, printable};
+
+pub(super) async fn show(context: &Context, workspace: &str) -> Result<u8, Failure> {
+    let client = context.connect().await?;
+    let workspace = client.workspace(workspace).await?;
+    if context.output.json {
+        output::object(&workspace)?;
+    } else {
+        output::line(text(&workspace).trim_end())?;
+    }
+    Ok(0)
+}
+
+fn text(workspace: &Workspace) -> String {
+    let mut lines = vec![
+        ("id", workspace.id.to_string()),
+        ("name", workspace.name.clone()),
+        ("state", workspace.state.to_string()),
+        ("repository", workspace.repo.to_string()),
+        ("checkout", checkout(workspace)),
+        ("size", workspace.size.clone()),
+    ];
+    let optional = [
+        ("node", workspace.node_id.map(|id| id.to_string())),
+        ("operation", workspace.operation.as_ref().map(|o| format!("{} {}", o.verb, o.id))),
+        ("deleted at", workspace.lease_expires_at.map(|at| format!("{at} unless renewed"))),
+        ("error", workspace.error.as_ref().map(|error| error.message.clone())),
+        ("hint", workspace.error.as_ref().and_then(|error| error.hint.clone())),
+    ];
+    lines.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    lines.push(("created", workspace.created_at.to_string()));
+    lines.push(("changed", workspace.changed_at.to_string()));
+    for step in &workspace.steps {
+        let span = step.ended_at.map(|at| elapsed(at.0.since(step.started_at.0)));
+        let detail = step.detail.as_deref().unwrap_or_default();
+        let word = serde_json::to_value(step.state).unwrap_or_default();
+        let word = word.as_str().unwrap_or_default().to_owned();
+        let parts = [step.name.clone(), word, span.unwrap_or_default(), detail.to_owned()];
+        lines.push(("step", parts.join(" ").trim_end().to_owned()));
+    }
+    let lines: Vec<String> =
+        lines.iter().map(|(name, value)| format!("{name:<12}{}\n", printable(value))).collect();
+    lines.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::golden;
+
+    #[test]
+    fn a_workspace_is_shown_as_checked_in() {
+        let mut workspace = crate::progress::tests::workspace("failed", "running", 4);
+        workspace.error = Some(
+            sam_core::ErrorRecord::new(sam_core::ErrorKind::NotFound, "preparing", "no such ref")
+                .with_hint("check the name"),
+        );
+        workspace.steps = serde_json::from_value(serde_json::json!([
+            {"name": "placing", "state": "done", "started_at": "2026-01-01T00:00:00Z",
+             "ended_at": "2026-01-01T00:00:02.500Z"},
+            {"name": "preparing", "state": "failed", "detail": "cloning",
+             "started_at": "2026-01-01T00:00:03Z", "ended_at": "2026-01-01T00:00:04Z"},
+        ]))
+        .unwrap();
+        golden("show.txt", &text(&workspace));
+    }
+}
