@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use sam_core::workspace::{RefName, RepoRef};
-use sam_core::{ErrorRecord, NodeId, OperationId, WorkspaceId};
+use sam_core::{ErrorRecord, NodeId, WorkspaceId};
 
 use crate::Time;
 
@@ -145,8 +145,6 @@ pub struct Step {
 /// The piece of work that a workspace is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationSummary {
-    /// Its name.
-    pub id: OperationId,
     /// What it does: `create`, `start`, `stop` or `delete`.
     pub verb: String,
 }

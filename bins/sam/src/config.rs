@@ -41,6 +41,22 @@ pub(crate) fn current_exe() -> std::io::Result<PathBuf> {
     std::env::current_exe()
 }
 
+/// Returns the whole environment, for the processes of a node.
+pub(crate) fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
+/// Starts logging on standard error, for the processes that run in the background; `SAM_LOG`
+/// filters it.
+pub(crate) fn start_log() {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    let filter = std::env::var("SAM_LOG").unwrap_or_else(|_| "info".to_owned());
+    // A filter that cannot be read must not keep a node from running.
+    if sam_server::logging::start(&filter, false).is_err() {
+        let _started_before = sam_server::logging::start("info", false);
+    }
+}
+
 fn resolve(options: &Global, read: impl Fn(&str) -> Option<OsString>) -> Result<Settings> {
     // An empty variable is an unset one.
     let read = |name: &str| read(name).filter(|value| !value.is_empty());

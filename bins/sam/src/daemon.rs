@@ -6,6 +6,10 @@ use std::path::Path;
 
 use sam_api::{DAEMON_READY_LINE, StartFailure};
 use sam_core::{Error, ErrorKind, Result};
+use sam_server::daemon::DaemonConfig;
+use sam_server::signals;
+
+use crate::config;
 
 /// Serves `data_dir` until the daemon is told to end or has nothing to do.
 pub(crate) fn run(data_dir: &Path) -> Result<()> {
@@ -22,10 +26,15 @@ pub(crate) fn run(data_dir: &Path) -> Result<()> {
 }
 
 /// Runs the server; `ready` is called once connections are accepted.
-fn serve(data_dir: &Path, _ready: &dyn Fn()) -> Result<()> {
-    Err(Error::new(ErrorKind::Unsupported, "this build of sam has no daemon")
-        .with_context("data_dir", data_dir.display())
-        .with_hint("use --server URL, or build sam with its server"))
+fn serve(data_dir: &Path, ready: &dyn Fn()) -> Result<()> {
+    config::start_log();
+    let program = config::current_exe().map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "this program does not know where it is")
+            .with_source(error)
+    })?;
+    let config = DaemonConfig::new(data_dir.to_owned(), vec![program.into_os_string()])
+        .with_environment(sam_server::config::node_environment());
+    signals::block_on(sam_server::daemon::run(config, ready, signals::ended()))
 }
 
 fn say(line: &str) {

@@ -4,18 +4,20 @@ use std::path::Path;
 
 use sam_core::{Error, ErrorKind, Result};
 
+use crate::config;
+
 /// Runs the agent of the node in `dir` until it is told to end.
 pub(crate) fn agent(dir: &Path) -> Result<()> {
-    Err(missing("agent", dir))
+    config::start_log();
+    sam_agentd::agent(dir, config::environment())
 }
 
 /// Runs the process that keeps the terminals of the node in `dir`.
 pub(crate) fn holder(dir: &Path) -> Result<()> {
-    Err(missing("holder", dir))
-}
-
-fn missing(what: &str, dir: &Path) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("this build of sam has no {what}"))
-        .with_context("dir", dir.display())
-        .with_hint("build sam with its agent")
+    config::start_log();
+    let program = config::current_exe().map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "this program does not know where it is")
+            .with_source(error)
+    })?;
+    sam_agentd::holder(dir, program.as_os_str(), config::environment())
 }

@@ -108,7 +108,7 @@ impl NodeResource {
             .clone()
             .with(Labels::NODE, &node.id.to_string())?
             .with(Labels::OWNER, &node.owner)?;
-        let token = self.boot_key.token(node.id, 1);
+        let token = self.boot_key.token(node.id, crate::sam::BOOT_GENERATION);
         let boot = BootData::new(node.id, self.control_url.clone(), token);
         Ok(CreateMachine::new(node.machine_key(), boot)
             .with_size(node.size)

@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub use self::builder::SamBuilder;
 pub use self::caller::Caller;
 pub use self::feed::FeedItem;
+pub(crate) use self::nodes::BOOT_GENERATION;
 pub use self::workspaces::WorkspacePage;
 use crate::auth::BootKey;
 use crate::compute::ComputeProvider;

@@ -7,6 +7,9 @@ use crate::id::NodeId;
 use crate::node::{NodeRecord, NodeState, NodeWish};
 use crate::store::{CommitError, Due, Expect, ListQuery, Record, Refusal, Write};
 
+/// Every node has one generation of boot data: a machine that must boot anew is another node.
+pub(crate) const BOOT_GENERATION: u32 = 1;
+
 /// Decodes a listed record; one that cannot be read is logged and passed over.
 pub(super) fn readable<R: Stored>(stored: &Record) -> Option<Stamped<R>> {
     match decode::<R>(stored) {
@@ -47,13 +50,11 @@ impl Sam {
     /// (invariant 9).
     ///
     /// # Errors
-    /// `Denied` for a wrong or used token, and for a node nobody knows; `Conflict` when the node
+    /// `Unauthenticated` for a wrong token; `Denied` for a used one; `Conflict` when the node
     /// is not being set up; what the store answered.
     pub async fn bootstrap_node(&self, id: NodeId, token: &str, public_key: &str) -> Result<()> {
         let denied = || Error::new(ErrorKind::Denied, "the bootstrap token is not accepted");
-        if !self.0.boot_key.verify(id, 1, token) {
-            return Err(denied());
-        }
+        self.0.boot_key.verify(id, BOOT_GENERATION, token)?;
         let caller = Caller::named(&id.to_string());
         for _ in 0..CONFLICTS_MAX {
             let current = self.node(id).await?.ok_or_else(denied)?;

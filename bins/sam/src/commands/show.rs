@@ -29,7 +29,7 @@ fn text(workspace: &Workspace) -> String {
     ];
     let optional = [
         ("node", workspace.node_id.map(|id| id.to_string())),
-        ("operation", workspace.operation.as_ref().map(|o| format!("{} {}", o.verb, o.id))),
+        ("operation", workspace.operation.as_ref().map(|o| o.verb.clone())),
         ("deleted at", workspace.lease_expires_at.map(|at| format!("{at} unless renewed"))),
         ("error", workspace.error.as_ref().map(|error| error.message.clone())),
         ("hint", workspace.error.as_ref().and_then(|error| error.hint.clone())),
