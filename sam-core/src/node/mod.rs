@@ -6,7 +6,7 @@ mod record;
 mod resource;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::decide::decide;
 pub use self::record::{NodeRecord, NodeState, NodeWish};

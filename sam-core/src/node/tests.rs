@@ -1,1 +1,170 @@
+//! Every state against every wish and every observation: the decisions of a node, cell by cell.
 
+use std::time::Duration;
+
+use super::*;
+use crate::compute::{Deletion, Machine, MachineKey, Power};
+use crate::engine::Decision;
+use crate::error::{Effect, Error, ErrorKind};
+use crate::id::{NodeId, WorkspaceId};
+use crate::node_link::Readiness;
+use crate::policy::Policy;
+use crate::store::Due;
+use crate::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
+
+fn node(state: NodeState, wish: NodeWish) -> NodeRecord {
+    let id = NodeId::from_bits(7);
+    let mut node = NodeRecord::requested(id, "ann".into(), "memory".into(), NOW);
+    node.state = state;
+    node.wish = wish;
+    node.instance = Some("one".into());
+    node.workspaces.insert(WorkspaceId::from_bits(9));
+    if state != NodeState::Requested {
+        node.create_at = Some(NOW);
+    }
+    node
+}
+
+fn machine(power: Power) -> Machine {
+    Machine::new(MachineKey::of(NodeId::from_bits(7)), "m1".into(), crate::compute::Labels::default())
+        .with_power(power)
+}
+
+fn observations() -> Vec<(&'static str, Option<NodeObservation>)> {
+    let no = |kind| Error::new(kind, "no");
+    let lost = || no(ErrorKind::Timeout).with_effect(Effect::Unknown);
+    let ready = |instance: &str| Readiness::new(instance.to_owned(), "1".into());
+    let survey = |readiness, machine| NodeObservation::Survey { readiness, machine };
+    vec![
+        ("nothing", None),
+        ("created", Some(NodeObservation::Created(Ok(machine(Power::On))))),
+        ("create refused for good", Some(NodeObservation::Created(Err(no(ErrorKind::BadInput))))),
+        ("create reply lost", Some(NodeObservation::Created(Err(lost())))),
+        ("gone", Some(NodeObservation::Deleted(Ok(Deletion::Gone)))),
+        ("deletion in progress", Some(NodeObservation::Deleted(Ok(Deletion::InProgress)))),
+        ("deletion failed", Some(NodeObservation::Deleted(Err(lost())))),
+        ("drained", Some(NodeObservation::Drained(Ok(())))),
+        ("powered", Some(NodeObservation::Powered(Ok(())))),
+        ("agent answers", Some(NodeObservation::Readiness(Ok(Some(ready("one")))))),
+        ("agent answers anew", Some(NodeObservation::Readiness(Ok(Some(ready("two")))))),
+        ("no agent", Some(NodeObservation::Readiness(Ok(None)))),
+        ("machine there", Some(survey(Ok(None), Ok(Some(machine(Power::On)))))),
+        ("machine off", Some(survey(Ok(None), Ok(Some(machine(Power::Off)))))),
+        ("machine absent", Some(survey(Ok(None), Ok(None)))),
+        ("provider silent", Some(survey(Ok(None), Err(lost())))),
+    ]
+}
+
+/// One cell: what is decided, in a few words.
+fn cell(node: &NodeRecord, observation: Option<&NodeObservation>) -> String {
+    match decide(node, observation, NOW, &Policy::default()) {
+        Decision::Rest(Due::Never) => "rest".to_owned(),
+        Decision::Rest(_) => "rest a while".to_owned(),
+        Decision::Look(look) => format!("look {look:?}"),
+        Decision::Forget { .. } => "forget".to_owned(),
+        Decision::Write(transition) => {
+            node.check_next(&transition.record).unwrap();
+            format!("{} ({})", transition.record.state.code(), transition.event)
+        }
+        Decision::Act(None, effect) => format!("{effect:?}"),
+        Decision::Act(Some(transition), effect) => {
+            node.check_next(&transition.record).unwrap();
+            format!("{} + {effect:?}", transition.record.state.code())
+        }
+    }
+}
+
+/// The whole table as Markdown.
+pub(crate) fn table() -> String {
+    let mut out = String::new();
+    for wish in [NodeWish::Kept, NodeWish::Gone] {
+        out.push_str(&format!("\n### A node that shall be {wish:?}\n\n| observed |"));
+        for state in NodeState::ALL {
+            out.push_str(&format!(" {} |", state.code()));
+        }
+        out.push_str(&format!("\n|---|{}\n", "---|".repeat(NodeState::ALL.len())));
+        for (name, observation) in observations() {
+            out.push_str(&format!("| {name} |"));
+            for state in NodeState::ALL {
+                out.push_str(&format!(" {} |", cell(&node(state, wish), observation.as_ref())));
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
+#[test]
+fn every_cell_is_decided_and_takes_only_legal_steps() {
+    // `cell` checks each step; a cell that panics or is missing fails here.
+    assert_eq!(table().matches("\n| ").count(), 2 * (observations().len() + 1));
+}
+
+#[test]
+fn what_may_have_been_bought_is_deleted_before_the_record_says_deleted() {
+    for (name, observation) in observations() {
+        for state in NodeState::ALL {
+            let node = node(state, NodeWish::Gone);
+            let decided = decide(&node, observation.as_ref(), NOW, &Policy::default());
+            if let Decision::Write(transition) = decided
+                && transition.record.state == NodeState::Deleted
+            {
+                let nothing_bought = state == NodeState::Requested;
+                let proven = state == NodeState::Deleting && name == "gone";
+                assert!(nothing_bought || proven, "{state:?} on {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_create_is_waited_for_before_the_machine_is_called_gone() {
+    let policy = Policy::default();
+    let mut node = node(NodeState::Deleting, NodeWish::Gone);
+    node.create_unsettled = true;
+    let gone = NodeObservation::Deleted(Ok(Deletion::Gone));
+    let decided = decide(&node, Some(&gone), NOW, &policy);
+    assert!(matches!(decided, Decision::Rest(Due::In(span)) if span == policy.create_settles_within));
+    let later = NOW.plus(policy.create_settles_within);
+    let Decision::Write(transition) = decide(&node, Some(&gone), later, &policy) else {
+        panic!("it is settled");
+    };
+    assert_eq!(transition.record.state, NodeState::Deleted);
+}
+
+#[test]
+fn a_node_that_never_calls_fails_after_the_deadline_and_wakes_its_workspaces() {
+    let policy = Policy::default();
+    let node = node(NodeState::Booting, NodeWish::Kept);
+    let late = NOW.plus(policy.provision_deadline);
+    let silent = NodeObservation::Readiness(Ok(None));
+    let Decision::Write(transition) = decide(&node, Some(&silent), late, &policy) else {
+        panic!("it is late");
+    };
+    assert_eq!(transition.record.state, NodeState::Failed);
+    assert_eq!(transition.record.error.unwrap().kind, ErrorKind::Timeout);
+    assert_eq!(transition.wakes, [crate::workspace::WorkspaceRecord::key_of(WorkspaceId::from_bits(9))]);
+}
+
+#[test]
+fn an_identity_is_given_once_and_given_again_to_the_same_key() {
+    let mut node = node(NodeState::Booting, NodeWish::Kept);
+    let next = node.identified("key").unwrap().unwrap();
+    assert_eq!(next.public_key.as_deref(), Some("key"));
+    node.public_key = Some("key".into());
+    assert_eq!(node.identified("key").unwrap(), None);
+    assert_eq!(node.identified("other").unwrap_err().kind(), ErrorKind::Denied);
+    node.public_key = None;
+    node.state = NodeState::Deleting;
+    assert_eq!(node.identified("key").unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+#[test]
+fn pauses_double_up_to_the_bound() {
+    let policy = Policy::default();
+    assert_eq!(policy.backoff(1), Duration::from_secs(1));
+    assert_eq!(policy.backoff(3), Duration::from_secs(4));
+    assert_eq!(policy.backoff(u32::MAX), policy.backoff_max);
+}
