@@ -4,10 +4,12 @@
 //! The core opens no socket, touches no file, reads no environment and no clock: everything is
 //! handed in.
 
+pub mod auth;
 pub mod compute;
 pub mod entropy;
 pub mod error;
 pub mod id;
+pub mod keys;
 pub mod node_link;
 pub mod store;
 pub mod time;
