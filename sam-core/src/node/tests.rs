@@ -28,8 +28,12 @@ fn node(state: NodeState, wish: NodeWish) -> NodeRecord {
 }
 
 fn machine(power: Power) -> Machine {
-    Machine::new(MachineKey::of(NodeId::from_bits(7)), "m1".into(), crate::compute::Labels::default())
-        .with_power(power)
+    Machine::new(
+        MachineKey::of(NodeId::from_bits(7)),
+        "m1".into(),
+        crate::compute::Labels::default(),
+    )
+    .with_power(power)
 }
 
 fn observations() -> Vec<(&'static str, Option<NodeObservation>)> {
@@ -126,7 +130,9 @@ fn a_lost_create_is_waited_for_before_the_machine_is_called_gone() {
     node.create_unsettled = true;
     let gone = NodeObservation::Deleted(Ok(Deletion::Gone));
     let decided = decide(&node, Some(&gone), NOW, &policy);
-    assert!(matches!(decided, Decision::Rest(Due::In(span)) if span == policy.create_settles_within));
+    assert!(
+        matches!(decided, Decision::Rest(Due::In(span)) if span == policy.create_settles_within)
+    );
     let later = NOW.plus(policy.create_settles_within);
     let Decision::Write(transition) = decide(&node, Some(&gone), later, &policy) else {
         panic!("it is settled");
@@ -145,7 +151,10 @@ fn a_node_that_never_calls_fails_after_the_deadline_and_wakes_its_workspaces() {
     };
     assert_eq!(transition.record.state, NodeState::Failed);
     assert_eq!(transition.record.error.unwrap().kind, ErrorKind::Timeout);
-    assert_eq!(transition.wakes, [crate::workspace::WorkspaceRecord::key_of(WorkspaceId::from_bits(9))]);
+    assert_eq!(
+        transition.wakes,
+        [crate::workspace::WorkspaceRecord::key_of(WorkspaceId::from_bits(9))]
+    );
 }
 
 #[test]

@@ -210,9 +210,8 @@ fn a_lapsed_lease_is_a_wish_to_delete() {
 
 #[test]
 fn wishes_are_refused_where_they_make_no_sense() {
-    let kind = |state, held, wish| {
-        workspace(state, held).wished(wish).map_err(|error| error.kind())
-    };
+    let kind =
+        |state, held, wish| workspace(state, held).wished(wish).map_err(|error| error.kind());
     let conflict = Err(ErrorKind::Conflict);
     use WorkspaceState as S;
     use WorkspaceWish as W;
