@@ -35,12 +35,13 @@ pub fn decide(
         },
         NodeState::Booting if gone => step.delete("deletion_started"),
         NodeState::Booting => match observation {
-            Some(NodeObservation::Readiness(Ok(Some(readiness)))) => step.ready(readiness),
-            Some(NodeObservation::Readiness(_)) if step.late(policy.provision_deadline) => {
-                step.failed(step.timeout("boot"))
+            Some(NodeObservation::Survey { readiness: Ok(Some(readiness)), .. }) => {
+                step.ready(readiness)
             }
-            Some(NodeObservation::Readiness(_)) => Decision::rest_for(policy.boot_poll),
-            _ => Decision::Look(NodeLook::Readiness),
+            _ if step.late(policy.provision_deadline) => step.failed(step.timeout("boot")),
+            Some(NodeObservation::Survey { machine, .. }) => step.not_booted(machine),
+            Some(NodeObservation::Powered(_)) => Decision::rest_for(policy.boot_poll),
+            _ => Decision::Look(NodeLook::Survey),
         },
         NodeState::Ready | NodeState::Unreachable if gone => {
             let next = node.moved_to(NodeState::Draining, now);
@@ -161,6 +162,25 @@ impl Step<'_> {
         Decision::Write(Box::new(transition.with_due(Due::In(self.policy.ready_poll))))
     }
 
+    /// A machine that is off by accident is switched on; one that is gone will never call.
+    fn not_booted(&self, machine: &Result<Option<Machine>>) -> NodeDecision {
+        match machine {
+            Ok(None) => self.failed(
+                ErrorRecord::new(ErrorKind::NotFound, "boot", "the machine is gone")
+                    .with_hint("delete the workspace and create it again"),
+            ),
+            Ok(Some(machine)) if machine.power == Power::Off => self.power_on(),
+            Ok(Some(_)) | Err(_) => Decision::rest_for(self.policy.boot_poll),
+        }
+    }
+
+    fn power_on(&self) -> NodeDecision {
+        let mut next = self.node.clone();
+        next.attempts = next.attempts.saturating_add(1);
+        let transition = Transition::new(next, "power_on_started");
+        Decision::Act(Some(Box::new(transition)), NodeEffect::PowerOn)
+    }
+
     fn survey(
         &self,
         readiness: &Result<Option<Readiness>>,
@@ -178,12 +198,7 @@ impl Step<'_> {
                 );
                 Decision::Write(self.wake(next, "machine_lost"))
             }
-            Ok(Some(machine)) if machine.power == Power::Off => {
-                let mut next = self.node.clone();
-                next.attempts = next.attempts.saturating_add(1);
-                let transition = Transition::new(next, "power_on_started");
-                Decision::Act(Some(Box::new(transition)), NodeEffect::PowerOn)
-            }
+            Ok(Some(machine)) if machine.power == Power::Off => self.power_on(),
             Ok(Some(_)) | Err(_) => {
                 Decision::rest_for(self.policy.patience(self.node.state_at, self.now))
             }

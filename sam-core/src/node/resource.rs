@@ -138,7 +138,9 @@ impl Resource for NodeResource {
             NodeEffect::CreateMachine => record.state == NodeState::Creating,
             NodeEffect::DeleteMachine => record.state == NodeState::Deleting,
             NodeEffect::Drain => record.state == NodeState::Draining,
-            NodeEffect::PowerOn => record.state == NodeState::Unreachable,
+            NodeEffect::PowerOn => {
+                matches!(record.state, NodeState::Booting | NodeState::Unreachable)
+            }
         }
     }
 

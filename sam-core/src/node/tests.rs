@@ -1,5 +1,6 @@
 //! Every state against every wish and every observation: the decisions of a node, cell by cell.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::*;
@@ -54,6 +55,7 @@ fn observations() -> Vec<(&'static str, Option<NodeObservation>)> {
         ("agent answers", Some(NodeObservation::Readiness(Ok(Some(ready("one")))))),
         ("agent answers anew", Some(NodeObservation::Readiness(Ok(Some(ready("two")))))),
         ("no agent", Some(NodeObservation::Readiness(Ok(None)))),
+        ("agent back", Some(survey(Ok(Some(ready("two"))), Ok(Some(machine(Power::On)))))),
         ("machine there", Some(survey(Ok(None), Ok(Some(machine(Power::On)))))),
         ("machine off", Some(survey(Ok(None), Ok(Some(machine(Power::Off)))))),
         ("machine absent", Some(survey(Ok(None), Ok(None)))),
@@ -84,15 +86,15 @@ fn cell(node: &NodeRecord, observation: Option<&NodeObservation>) -> String {
 pub(crate) fn table() -> String {
     let mut out = String::new();
     for wish in [NodeWish::Kept, NodeWish::Gone] {
-        out.push_str(&format!("\n### A node that shall be {wish:?}\n\n| observed |"));
+        write!(out, "\n### A node that shall be {wish:?}\n\n| observed |").unwrap();
         for state in NodeState::ALL {
-            out.push_str(&format!(" {} |", state.code()));
+            write!(out, " {} |", state.code()).unwrap();
         }
-        out.push_str(&format!("\n|---|{}\n", "---|".repeat(NodeState::ALL.len())));
+        write!(out, "\n|---|{}\n", "---|".repeat(NodeState::ALL.len())).unwrap();
         for (name, observation) in observations() {
-            out.push_str(&format!("| {name} |"));
+            write!(out, "| {name} |").unwrap();
             for state in NodeState::ALL {
-                out.push_str(&format!(" {} |", cell(&node(state, wish), observation.as_ref())));
+                write!(out, " {} |", cell(&node(state, wish), observation.as_ref())).unwrap();
             }
             out.push('\n');
         }
@@ -145,7 +147,7 @@ fn a_node_that_never_calls_fails_after_the_deadline_and_wakes_its_workspaces() {
     let policy = Policy::default();
     let node = node(NodeState::Booting, NodeWish::Kept);
     let late = NOW.plus(policy.provision_deadline);
-    let silent = NodeObservation::Readiness(Ok(None));
+    let silent = NodeObservation::Survey { readiness: Ok(None), machine: Ok(None) };
     let Decision::Write(transition) = decide(&node, Some(&silent), late, &policy) else {
         panic!("it is late");
     };

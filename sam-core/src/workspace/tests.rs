@@ -1,5 +1,6 @@
 //! Every state against every wish and every observation: the decisions of a workspace.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::*;
@@ -105,16 +106,16 @@ fn cell(record: &WorkspaceRecord, observation: Option<&WorkspaceObservation>) ->
 fn table() -> String {
     let mut out = String::new();
     for wish in WISHES {
-        out.push_str(&format!("\n### A workspace that shall be {wish:?}\n\n| observed |"));
+        write!(out, "\n### A workspace that shall be {wish:?}\n\n| observed |").unwrap();
         for state in WorkspaceState::ALL {
-            out.push_str(&format!(" {} |", state.code()));
+            write!(out, " {} |", state.code()).unwrap();
         }
-        out.push_str(&format!("\n|---|{}\n", "---|".repeat(WorkspaceState::ALL.len())));
+        write!(out, "\n|---|{}\n", "---|".repeat(WorkspaceState::ALL.len())).unwrap();
         for (name, observation) in observations() {
-            out.push_str(&format!("| {name} |"));
+            write!(out, "| {name} |").unwrap();
             for state in WorkspaceState::ALL {
                 let record = workspace(state, wish);
-                out.push_str(&format!(" {} |", cell(&record, observation.as_ref())));
+                write!(out, " {} |", cell(&record, observation.as_ref())).unwrap();
             }
             out.push('\n');
         }
@@ -130,13 +131,13 @@ fn document() -> String {
     );
     for state in NodeState::ALL {
         let next: Vec<_> = state.next().iter().map(|next| next.code()).collect();
-        out.push_str(&format!("| {} | {} |\n", state.code(), next.join(", ")));
+        writeln!(out, "| {} | {} |", state.code(), next.join(", ")).unwrap();
     }
     out.push_str(&crate::node::tests::table());
     out.push_str("\n## Workspace\n\n| state | may become |\n|---|---|\n");
     for state in WorkspaceState::ALL {
         let next: Vec<_> = state.next().iter().map(|next| next.code()).collect();
-        out.push_str(&format!("| {} | {} |\n", state.code(), next.join(", ")));
+        writeln!(out, "| {} | {} |", state.code(), next.join(", ")).unwrap();
     }
     out.push_str(&table());
     out
@@ -210,11 +211,11 @@ fn a_lapsed_lease_is_a_wish_to_delete() {
 
 #[test]
 fn wishes_are_refused_where_they_make_no_sense() {
+    use WorkspaceState as S;
+    use WorkspaceWish as W;
     let kind =
         |state, held, wish| workspace(state, held).wished(wish).map_err(|error| error.kind());
     let conflict = Err(ErrorKind::Conflict);
-    use WorkspaceState as S;
-    use WorkspaceWish as W;
     assert_eq!(kind(S::Failed, W::Running, W::Stopped), conflict);
     assert_eq!(kind(S::Deleted, W::Deleted, W::Running), conflict);
     assert_eq!(kind(S::Running, W::Deleted, W::Running), conflict);
