@@ -5,5 +5,7 @@
 mod deadline;
 #[cfg(feature = "process")]
 pub mod process;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 #[cfg(feature = "system")]
 pub mod system;
