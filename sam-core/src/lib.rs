@@ -10,6 +10,7 @@ pub mod engine;
 pub mod entropy;
 pub mod error;
 pub mod id;
+pub mod keys;
 pub mod node;
 pub mod node_link;
 pub mod policy;
