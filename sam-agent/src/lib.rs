@@ -1,5 +1,9 @@
 //! The agent that runs on a node, the link it dials out on, and the controller that ends the link.
 
+#[cfg(feature = "controller")]
+pub mod controller;
+#[cfg(feature = "node")]
+pub mod node;
 #[cfg(feature = "node")]
 pub mod terminal;
 #[cfg(feature = "wire")]
@@ -7,3 +11,7 @@ pub mod wire;
 
 #[cfg(feature = "link")]
 mod deadline;
+#[cfg(any(feature = "controller", feature = "node"))]
+mod link;
+#[cfg(any(feature = "controller", feature = "node"))]
+mod problem;
