@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sam_agent::controller::Controller;
 use sam_agent::wire::ServerKey;
-use sam_core::auth::ChallengeKey;
 use sam_core::Sam;
+use sam_core::auth::ChallengeKey;
 use sam_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 

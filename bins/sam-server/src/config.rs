@@ -91,9 +91,14 @@ impl ServerConfig {
             None => beside_this_program("sam-agentd")?,
         };
         let log_format = flags.log_format.or(file.log_format);
-        if let Some(other) = log_format.as_deref().filter(|format| !["text", "json"].contains(format)) {
-            return Err(Error::new(ErrorKind::BadInput, format!("log_format {other:?} is not known"))
-                .with_hint("use text or json"));
+        if let Some(other) =
+            log_format.as_deref().filter(|format| !["text", "json"].contains(format))
+        {
+            return Err(Error::new(
+                ErrorKind::BadInput,
+                format!("log_format {other:?} is not known"),
+            )
+            .with_hint("use text or json"));
         }
         Ok(Self {
             listen: flags
@@ -147,8 +152,11 @@ mod tests {
     fn flags_outrank_the_file_and_unknown_keys_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let dir = directory.path().to_str().unwrap();
-        std::fs::write(directory.path().join("sam.toml"), "listen = \"127.0.0.1:1\"\nlog = \"warn\"\n")
-            .unwrap();
+        std::fs::write(
+            directory.path().join("sam.toml"),
+            "listen = \"127.0.0.1:1\"\nlog = \"warn\"\n",
+        )
+        .unwrap();
         let parse = |more: &[&str]| {
             let base = ["sam-server", "--data-dir", dir, "--agent-command", "/bin/true"];
             ServerConfig::merge(Flags::parse_from(base.iter().chain(more)))

@@ -122,8 +122,7 @@ pub(crate) async fn census(sam: &Sam) -> Result<Census> {
     }
     loop {
         let page = sam.list_workspaces(after, 200).await?;
-        let alive =
-            page.workspaces.iter().filter(|w| w.record.state != WorkspaceState::Deleted);
+        let alive = page.workspaces.iter().filter(|w| w.record.state != WorkspaceState::Deleted);
         census.workspaces += alive.count() as u64;
         after = page.next;
         if after.is_none() {

@@ -68,7 +68,9 @@ fn trouble(what: &str, path: &Path, error: std::io::Error) -> Error {
     };
     Error::new(kind, format!("{what}: {}", path.display()))
         .with_operation("open_data_directory")
-        .with_hint("check its owner, its rights and the free space, or choose another with --data-dir")
+        .with_hint(
+            "check its owner, its rights and the free space, or choose another with --data-dir",
+        )
         .with_source(error)
 }
 
@@ -98,9 +100,8 @@ impl Installation {
         if file.format != FORMAT {
             return None;
         }
-        let bytes = |text: &str| -> Option<[u8; 32]> {
-            URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
-        };
+        let bytes =
+            |text: &str| -> Option<[u8; 32]> { URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok() };
         Some(Self {
             id: file.installation,
             keys: Keys {

@@ -15,10 +15,10 @@ mod routes;
 mod running;
 
 pub mod config;
-pub mod logging;
-pub mod signals;
 pub mod daemon;
+pub mod logging;
 pub mod server;
+pub mod signals;
 
 pub use self::access::{Access, Identity};
 pub use self::app::{App, AppParts};

@@ -82,9 +82,10 @@ async fn explain(mut response: Response, id: &str, what: &str) -> Response {
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
-    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|value| {
-        value.as_bytes().starts_with(PROBLEM_CONTENT_TYPE.as_bytes())
-    });
+    let is_problem = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(PROBLEM_CONTENT_TYPE.as_bytes()));
     if is_problem {
         return response;
     }

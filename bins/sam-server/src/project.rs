@@ -25,7 +25,8 @@ pub(crate) fn workspace(stamped: &Stamped<WorkspaceRecord>) -> Result<Workspace>
         Lifetime::Leased { until } => Some(until.into()),
         _ => None,
     };
-    let under_way = record.steps.last().is_some_and(|step| step.state == workspace::StepState::Running);
+    let under_way =
+        record.steps.last().is_some_and(|step| step.state == workspace::StepState::Running);
     Ok(Workspace {
         id: record.id,
         name: record.name.to_string(),

@@ -60,7 +60,7 @@ pub async fn run(
         token.cancel();
     });
     running.finish().await;
-    serving.await.map_err(|error| {
-        Error::new(ErrorKind::Bug, "the listener panicked").with_source(error)
-    })
+    serving
+        .await
+        .map_err(|error| Error::new(ErrorKind::Bug, "the listener panicked").with_source(error))
 }

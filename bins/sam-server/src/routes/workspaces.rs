@@ -9,9 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sam_api::{CreateWorkspace, Lifetime, Page, Workspace};
 use sam_core::compute::Size;
 use sam_core::engine::Stamped;
-use sam_core::workspace::{
-    Checkout, NewWorkspace, WorkspaceName, WorkspaceRecord, WorkspaceState,
-};
+use sam_core::workspace::{Checkout, NewWorkspace, WorkspaceName, WorkspaceRecord, WorkspaceState};
 use sam_core::{Error, ErrorKind, Result, WorkspaceId};
 use serde::Deserialize;
 
@@ -72,8 +70,9 @@ fn parse(app: &App, request: CreateWorkspace) -> Result<NewWorkspace> {
         Some("large") => Size::Large,
         Some(other) => {
             let shown: String = other.chars().take(32).collect();
-            return Err(bad(format!("{shown:?} is no size"))
-                .with_hint("sizes are small, medium and large"));
+            return Err(
+                bad(format!("{shown:?} is no size")).with_hint("sizes are small, medium and large")
+            );
         }
     };
     let checkout = request.reference.map_or(Checkout::Default, Checkout::Ref);
