@@ -2,15 +2,16 @@
 
 #[cfg(feature = "controller")]
 pub mod controller;
-#[cfg(feature = "link")]
-mod deadline;
-#[cfg(any(feature = "controller", feature = "node"))]
-mod link;
 #[cfg(feature = "node")]
 pub mod node;
-#[cfg(any(feature = "controller", feature = "node"))]
-mod problem;
 #[cfg(feature = "node")]
 pub mod terminal;
 #[cfg(feature = "wire")]
 pub mod wire;
+
+#[cfg(feature = "link")]
+mod deadline;
+#[cfg(any(feature = "controller", feature = "node"))]
+mod link;
+#[cfg(any(feature = "controller", feature = "node"))]
+mod problem;

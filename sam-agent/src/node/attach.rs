@@ -14,9 +14,10 @@ use serde::Deserialize;
 use sam_core::auth::NodeRight;
 use sam_core::{Error, ErrorKind};
 
-use super::holder::{TerminalOutput, TerminalSink, TerminalSource};
+use super::holder::{TerminalSink, TerminalSource};
 use super::router::{Answer, Shared, parse_id};
 use super::socket::{self, CLOSE_NORMAL, End, Received, Sink, Source};
+use crate::terminal::TerminalOutput;
 use crate::wire::{FRAME_PAYLOAD_BYTES_MAX, Frame, TerminalRequest};
 
 #[derive(Deserialize)]

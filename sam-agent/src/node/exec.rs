@@ -14,10 +14,11 @@ use http::HeaderMap;
 use sam_core::auth::NodeRight;
 use sam_core::{ErrorRecord, WorkspaceId};
 
-use super::holder::{ExecOutput, ExecSink, ExecSource};
+use super::holder::{ExecSink, ExecSource};
 use super::router::{Answer, Shared, parse_id};
 use super::socket::{self, CLOSE_NORMAL, CLOSE_PROTOCOL, End, Received, Sink, Source};
 use crate::deadline;
+use crate::terminal::ExecOutput;
 use crate::wire::{ExecEvent, ExecInput, ExecRequest, FRAME_PAYLOAD_BYTES_MAX, Frame};
 
 /// How long a client may take to say what it wants.

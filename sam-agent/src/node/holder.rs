@@ -5,13 +5,14 @@ use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use sam_core::{Result, TerminalId, WorkspaceId};
 
-use crate::wire::{
-    ExecEvent, ExecRequest, OpenTerminal, TerminalEvent, TerminalInfo, TerminalSize,
+use crate::terminal::{
+    ExecOutput, ExecReader, ExecWriter, HolderClient, TerminalOutput, TerminalReader,
+    TerminalWriter,
 };
+use crate::wire::{ExecRequest, OpenTerminal, TerminalInfo, TerminalSize};
 
 /// Terminals and commands, wherever their processes live.
 #[async_trait]
@@ -48,12 +49,6 @@ pub(super) trait Holder: fmt::Debug + Send + Sync + 'static {
     async fn stop_workspace(&self, workspace: WorkspaceId) -> Result<()>;
 }
 
-#[derive(Debug)]
-pub(super) enum TerminalOutput {
-    Bytes { offset: u64, bytes: Bytes },
-    Event(TerminalEvent),
-}
-
 #[async_trait]
 pub(super) trait TerminalSource: Send {
     /// Returns what comes next, or `None` at the end. Not asked again once dropped half-way.
@@ -64,13 +59,6 @@ pub(super) trait TerminalSource: Send {
 pub(super) trait TerminalSink: Send {
     async fn input(&mut self, bytes: &[u8]) -> Result<()>;
     async fn resize(&mut self, size: TerminalSize) -> Result<()>;
-}
-
-#[derive(Debug)]
-pub(super) enum ExecOutput {
-    Event(ExecEvent),
-    Stderr(Bytes),
-    Stdout(Bytes),
 }
 
 #[async_trait]
@@ -84,4 +72,92 @@ pub(super) trait ExecSink: Send {
     async fn stdin(&mut self, bytes: &[u8]) -> Result<()>;
     async fn eof(&mut self) -> Result<()>;
     async fn signal(&mut self, number: u8) -> Result<()>;
+}
+
+#[async_trait]
+impl Holder for HolderClient {
+    async fn instance(&self) -> Result<String> {
+        Ok(self.info().await?.instance)
+    }
+
+    async fn open_terminal(
+        &self,
+        workspace: WorkspaceId,
+        directory: &Path,
+        request: &OpenTerminal,
+    ) -> Result<TerminalInfo> {
+        Self::open_terminal(self, workspace, directory, request).await
+    }
+
+    async fn terminals(&self, workspace: WorkspaceId) -> Result<Vec<TerminalInfo>> {
+        Self::terminals(self, workspace).await
+    }
+
+    async fn close_terminal(&self, workspace: WorkspaceId, terminal: TerminalId) -> Result<()> {
+        Self::close_terminal(self, workspace, terminal).await
+    }
+
+    async fn attach(
+        &self,
+        workspace: WorkspaceId,
+        terminal: TerminalId,
+        offset: Option<u64>,
+    ) -> Result<(Box<dyn TerminalSource>, Box<dyn TerminalSink>)> {
+        let (reader, writer) = Self::attach(self, workspace, terminal, offset).await?.split();
+        Ok((Box::new(reader), Box::new(writer)))
+    }
+
+    async fn exec(
+        &self,
+        workspace: WorkspaceId,
+        directory: &Path,
+        request: &ExecRequest,
+    ) -> Result<(Box<dyn ExecSource>, Box<dyn ExecSink>)> {
+        let (reader, writer) = Self::exec(self, workspace, directory, request).await?.split();
+        Ok((Box::new(reader), Box::new(writer)))
+    }
+
+    async fn stop_workspace(&self, workspace: WorkspaceId) -> Result<()> {
+        Self::stop_workspace(self, workspace).await
+    }
+}
+
+#[async_trait]
+impl TerminalSource for TerminalReader {
+    async fn next(&mut self) -> Result<Option<TerminalOutput>> {
+        Self::next(self).await
+    }
+}
+
+#[async_trait]
+impl TerminalSink for TerminalWriter {
+    async fn input(&mut self, bytes: &[u8]) -> Result<()> {
+        Self::input(self, bytes).await
+    }
+
+    async fn resize(&mut self, size: TerminalSize) -> Result<()> {
+        Self::resize(self, size).await
+    }
+}
+
+#[async_trait]
+impl ExecSource for ExecReader {
+    async fn next(&mut self) -> Result<Option<ExecOutput>> {
+        Self::next(self).await
+    }
+}
+
+#[async_trait]
+impl ExecSink for ExecWriter {
+    async fn stdin(&mut self, bytes: &[u8]) -> Result<()> {
+        Self::stdin(self, bytes).await
+    }
+
+    async fn eof(&mut self) -> Result<()> {
+        Self::eof(self).await
+    }
+
+    async fn signal(&mut self, number: u8) -> Result<()> {
+        Self::signal(self, number).await
+    }
 }

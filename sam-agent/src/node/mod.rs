@@ -42,6 +42,7 @@ use self::router::Parts;
 use self::workspaces::Workspaces;
 use crate::deadline;
 use crate::link;
+use crate::terminal::HolderClient;
 use crate::wire::{
     ASSERTION_HEADER, BootstrapReply, ChallengeReply, LINK_VERSION, LINK_VERSION_HEADER,
     assertion_text,
@@ -90,6 +91,20 @@ impl AgentConfig {
         self.git = git;
         self
     }
+}
+
+/// Runs the agent until it is told to end: it makes or reads the node's identity, then keeps a link
+/// to the control plane open. The node's holder must be running, or be started beside it.
+///
+/// A control plane that cannot be reached is tried again for ever, with pauses of at most 10 s; one
+/// that refuses the node, of at most 60 s.
+///
+/// # Errors
+/// `NotFound` without boot data; `BadInput`, `Conflict` or `Corrupt` when they or the identity
+/// cannot be used; `Denied`, `QuotaExceeded` or `Unavailable` when the directory cannot.
+pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
+    let holder = Arc::new(HolderClient::new(&config.dir));
+    serve(config, holder, shutdown).await
 }
 
 async fn serve(

@@ -8,9 +8,8 @@ use tokio::sync::mpsc;
 
 use sam_core::{Error, ErrorKind, Result, TerminalId, WorkspaceId};
 
-use crate::node::holder::{
-    ExecOutput, ExecSink, ExecSource, Holder, TerminalOutput, TerminalSink, TerminalSource,
-};
+use crate::node::holder::{ExecSink, ExecSource, Holder, TerminalSink, TerminalSource};
+use crate::terminal::{ExecOutput, TerminalOutput};
 use crate::wire::{
     ExecEvent, ExecRequest, ExitStatus, OpenTerminal, TerminalEvent, TerminalInfo, TerminalSize,
 };
