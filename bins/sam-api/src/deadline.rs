@@ -9,6 +9,12 @@ pub const CONNECT: Duration = Duration::from_secs(5);
 pub const READ: Duration = Duration::from_secs(45);
 /// Longest time of one call with its answer.
 pub const TOTAL: Duration = Duration::from_mins(1);
+/// Silence after which the kernel asks whether a peer is there.
+pub const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(30);
+/// Pause between two such questions.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// Questions without an answer that end a connection.
+pub const KEEP_ALIVE_PROBES: u32 = 3;
 /// Silence on a terminal after which the client asks whether the other side is there.
 pub const PING_AFTER: Duration = Duration::from_secs(20);
 /// Silence after that question which ends the connection.

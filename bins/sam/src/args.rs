@@ -38,15 +38,28 @@ pub(crate) struct Args {
 
 /// Options of every command.
 #[derive(Debug, Clone, Default, Group)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
-    /// Where everything is kept [env: `SAM_DATA_DIR`] [default: `~/.local/share/sam`]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help = "Where everything is kept [env: SAM_DATA_DIR] [default: ~/.local/share/sam]"
+    )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Use the server at this URL instead of this machine [env: `SAM_SERVER`]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help = "Use the server at this URL instead of this machine [env: SAM_SERVER]"
+    )]
     pub(crate) server: Option<String>,
-    /// A file with the server's token; `SAM_TOKEN` holds one otherwise
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "A file with the server's token, in place of the variable SAM_TOKEN"
+    )]
     pub(crate) token_file: Option<PathBuf>,
     /// Write JSON, one object a line
     #[arg(long, global = true)]

@@ -106,7 +106,8 @@ pub struct Client {
     base: Url,
     http: reqwest::Client,
     authorization: Option<Arc<HeaderValue>>,
-    socket: Option<SocketPath>,
+    // Keeps a socket path that goes through a descriptor usable.
+    _socket: Option<SocketPath>,
 }
 
 impl fmt::Debug for Client {
@@ -126,6 +127,12 @@ impl Client {
         let mut http = reqwest::Client::builder()
             .connect_timeout(deadline::CONNECT)
             .read_timeout(deadline::READ)
+            // Lets the kernel notice, within about a minute, that the peer of a silent connection is
+            // gone.
+            .tcp_keepalive(deadline::KEEP_ALIVE_AFTER)
+            .tcp_keepalive_interval(deadline::KEEP_ALIVE_EVERY)
+            .tcp_keepalive_retries(deadline::KEEP_ALIVE_PROBES)
+            .http1_only()
             .redirect(Policy::none())
             .user_agent(concat!("sam/", env!("CARGO_PKG_VERSION")));
         let (base, socket) = match &target {
@@ -146,7 +153,7 @@ impl Client {
                 .with_hint("install the system's root certificates (ca-certificates)")
                 .with_source(cause)
         })?;
-        Ok(Self { target, base, http, authorization, socket })
+        Ok(Self { target, base, http, authorization, _socket: socket })
     }
 
     /// Returns where the server is.

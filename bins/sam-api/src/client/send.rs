@@ -133,7 +133,7 @@ impl Client {
 }
 
 /// Says that nobody listens there.
-pub(super) fn unreachable_error(target: &Target) -> Error {
+fn unreachable_error(target: &Target) -> Error {
     let error = Error::new(ErrorKind::Unavailable, format!("{target} cannot be reached"));
     match target {
         Target::Http(_) => error.with_hint("check the address and that the server runs"),
@@ -163,7 +163,7 @@ pub(super) async fn accept(response: Response) -> Result<Response> {
 }
 
 /// Turns an answer that is no success into an error.
-pub(super) fn problem_error(status: StatusCode, is_problem: bool, body: &[u8]) -> Error {
+fn problem_error(status: StatusCode, is_problem: bool, body: &[u8]) -> Error {
     if is_problem && let Ok(problem) = serde_json::from_slice::<Problem>(body) {
         return problem.to_error();
     }
@@ -179,7 +179,7 @@ pub(super) fn problem_error(status: StatusCode, is_problem: bool, body: &[u8]) -
     }
 }
 
-fn not_sam(message: &str) -> Error {
+pub(super) fn not_sam(message: &str) -> Error {
     Error::new(ErrorKind::Corrupt, message).with_hint("check that the address is a SAM server's")
 }
 

@@ -1,36 +1,34 @@
-//! Opening a WebSocket over TCP, TLS or a Unix socket.
+//! Opening a WebSocket over the same transports as every other call.
+//!
+//! The handshake is an ordinary request, so that a refusal arrives whole, as a problem.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::AUTHORIZATION;
-use reqwest::Url;
-use rustix::net::sockopt;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use reqwest::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use reqwest::{StatusCode, Upgraded, Url};
 use tokio::sync::Mutex;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use sam_core::{Effect, Error, ErrorKind, Result};
 
 use super::Client;
-use super::send::{problem_error, unreachable_error};
-use crate::{PROBLEM_CONTENT_TYPE, deadline, wire};
+use super::send::{accept, not_sam};
+use crate::{deadline, wire};
 
 /// Largest message; text messages are small, binary ones hold one frame.
 const MESSAGE_BYTES_MAX: usize = wire::FRAME_PAYLOAD_BYTES_MAX + 64 * 1024;
 
-/// Any byte stream a WebSocket runs over.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-type Socket = WebSocketStream<MaybeTlsStream<Box<dyn Duplex>>>;
+type Socket = WebSocketStream<Upgraded>;
 type Sink = SplitSink<Socket, Message>;
 
 /// The half that is read. Pings of the server are answered on the way.
@@ -69,77 +67,42 @@ impl Outgoing {
 }
 
 impl Client {
-    /// Opens a WebSocket, with the token in the `Authorization` header.
-    pub(super) async fn open_socket(&self, mut url: Url) -> Result<(Outgoing, Incoming)> {
-        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
-        if url.set_scheme(scheme).is_err() {
-            return Err(Error::new(ErrorKind::BadInput, "the server's URL cannot be used"));
-        }
-        let mut request = url.as_str().into_client_request().map_err(|cause| {
-            Error::new(ErrorKind::BadInput, "the server's URL cannot be used").with_source(cause)
-        })?;
-        if let Some(value) = &self.authorization {
-            request.headers_mut().insert(AUTHORIZATION, value.as_ref().clone());
-        }
+    /// Opens a WebSocket.
+    pub(super) async fn open_socket(&self, url: Url) -> Result<(Outgoing, Incoming)> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX))
             // Each message is sent at once; the sender waits while the network does not take it.
             .write_buffer_size(0)
             .max_write_buffer_size(4 * MESSAGE_BYTES_MAX);
-        let opening = async {
-            let stream = self.connect(&url).await?;
-            client_async_tls_with_config(request, stream, Some(config), None).await.map_err(refused)
-        };
         let late =
             || Error::new(ErrorKind::Timeout, format!("{} did not answer in time", self.target()));
-        let (socket, _response) =
-            deadline::within(deadline::READ, Box::pin(opening)).await.ok_or_else(late)??;
+        let upgraded =
+            deadline::within(deadline::READ, self.upgrade(url)).await.ok_or_else(late)??;
+        let socket = Socket::from_raw_socket(upgraded, Role::Client, Some(config)).await;
         let (sink, incoming) = socket.split();
         Ok((Outgoing(Arc::new(Mutex::new(sink))), incoming))
     }
 
-    async fn connect(&self, url: &Url) -> Result<Box<dyn Duplex>> {
-        let unreachable = || unreachable_error(self.target());
-        let connecting = async {
-            if let Some(path) = &self.socket {
-                let stream = UnixStream::connect(path.as_path()).await?;
-                return Ok::<Box<dyn Duplex>, std::io::Error>(Box::new(stream));
-            }
-            let host = url.host_str().unwrap_or_default();
-            // `host_str` keeps the brackets of an IPv6 address, which the resolver rejects.
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let port = url.port_or_known_default().unwrap_or(80);
-            let stream = TcpStream::connect((host, port)).await?;
-            stream.set_nodelay(true)?;
-            keep_alive(&stream)?;
-            Ok(Box::new(stream))
-        };
-        match deadline::within(deadline::CONNECT, connecting).await {
-            Some(Ok(stream)) => Ok(stream),
-            Some(Err(cause)) => Err(unreachable().with_source(cause)),
-            None => Err(unreachable()),
+    async fn upgrade(&self, url: Url) -> Result<Upgraded> {
+        let key = generate_key();
+        let request = self
+            .authorized(self.http.get(url))
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key);
+        let response = request.send().await.map_err(|cause| self.failure(cause))?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            accept(response).await?;
+            return Err(not_sam("the server opened no WebSocket"));
         }
-    }
-}
-
-/// Lets the kernel notice, within about a minute, that the peer of a silent connection is gone.
-fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, std::time::Duration::from_secs(30))?;
-    sockopt::set_tcp_keepintvl(stream, std::time::Duration::from_secs(10))?;
-    sockopt::set_tcp_keepcnt(stream, 3)?;
-    Ok(())
-}
-
-fn refused(cause: WsError) -> Error {
-    match cause {
-        WsError::Http(response) => {
-            let is_problem = super::send::media_type(response.headers()) == PROBLEM_CONTENT_TYPE;
-            let body = response.body().as_deref().unwrap_or_default();
-            problem_error(response.status(), is_problem, body)
+        let expected = derive_accept_key(key.as_bytes());
+        let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+        if accepted.is_none_or(|value| value.as_bytes() != expected.as_bytes()) {
+            return Err(not_sam("the server opened something that is no WebSocket"));
         }
-        other => broken(other),
+        response.upgrade().await.map_err(|cause| self.failure(cause))
     }
 }
 
