@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,13 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Home {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) compute: Arc<ProcessCompute>,
+    /// Every key that was ever asked for.
+    keys: Mutex<Vec<String>>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let compute = Arc::new(ProcessCompute::new(Self::config(dir.path().join("nodes"))));
-        Self { dir, compute }
+        Self { dir, compute, keys: Mutex::default() }
     }
 
     pub(crate) fn config(root: PathBuf) -> ProcessConfig {
@@ -89,6 +91,7 @@ impl ComputeHarness for Home {
 
     fn request(&self) -> CreateMachine {
         let node = NodeId::new(SystemClock::new().now(), &OsEntropy::new());
+        self.keys.lock().expect("no test panicked here").push(node.to_string());
         let url = format!("unix:{}", self.dir.path().join("control.sock").display());
         let boot = BootData::new(node, url, Secret::new("single-use".to_owned()));
         let labels = Labels::default().with(Labels::INSTALLATION, "test").expect("a legal label");
@@ -149,14 +152,19 @@ pub(crate) fn with_home(test: impl AsyncFnOnce(&Home) -> Result<(), Failed>) -> 
     let home = Home::new();
     // A failed assertion must not keep what the test started.
     let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test(&home))));
-    let mut keys: Vec<String> = Vec::new();
+    let keys = home.keys.lock().expect("no test panicked here").clone();
+    let mut directories: Vec<String> = Vec::new();
     if let Ok(entries) = fs::read_dir(home.root()) {
-        let names = entries.flatten().map(|entry| entry.file_name());
-        keys.extend(
-            names.filter_map(|name| name.into_string().ok()).filter(|name| name != ".lock"),
-        );
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        directories.extend(names.filter(|name| name != ".lock"));
     }
     let running = leftovers(&home, &keys);
+    let group = |mount: &str, key: &String| Path::new(mount).join(format!("sam-{key}"));
+    let groups: Vec<PathBuf> = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .iter()
+        .flat_map(|mount| keys.iter().map(|key| group(mount, key)))
+        .filter(|group| group.exists())
+        .collect();
     for pid in &running {
         // Only to leave nothing behind; the test fails all the same.
         if let Some(pid) = rustix::process::Pid::from_raw(*pid) {
@@ -167,8 +175,8 @@ pub(crate) fn with_home(test: impl AsyncFnOnce(&Home) -> Result<(), Failed>) -> 
         Ok(outcome) => outcome?,
         Err(panic) => resume_unwind(panic),
     }
-    if keys.is_empty() && running.is_empty() {
+    if directories.is_empty() && running.is_empty() && groups.is_empty() {
         return Ok(());
     }
-    Err(format!("left behind: directories {keys:?}, processes {running:?}").into())
+    Err(format!("left behind: {directories:?}, processes {running:?}, {groups:?}").into())
 }
