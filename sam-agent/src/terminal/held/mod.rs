@@ -4,21 +4,22 @@
 //! not taken (the program waits instead); a viewer's offset only grows; `exit` is set after the
 //! last byte is in the ring, and nothing is added afterwards.
 
+mod pump;
+
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::Pid;
-use tokio::io::unix::AsyncFdReadyGuard;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::task::yield_now;
 
 use sam_core::{Error, ErrorKind, Result, TerminalId, WorkspaceId};
 
+use self::pump::{Pump, write_input};
 use super::protocol::{self, Kind};
-use super::pty::{Pty, Taken};
+use super::pty::Pty;
 use super::ring::Ring;
 use crate::deadline::within;
 use crate::wire::{
@@ -26,8 +27,6 @@ use crate::wire::{
     VIEWERS_PER_TERMINAL_MAX,
 };
 
-/// How long a descendant may keep the terminal open after the program's end.
-const END_GRACE: Duration = Duration::from_millis(200);
 /// Most bytes of input waiting for the program.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
@@ -293,120 +292,5 @@ impl Hand {
         state.resized_by = self.number;
         drop(state);
         self.held.changed.send_replace(());
-    }
-}
-
-async fn write_input(
-    pty: Arc<Pty>,
-    mut inputs: mpsc::UnboundedReceiver<(Bytes, OwnedSemaphorePermit)>,
-) {
-    while let Some((bytes, room)) = inputs.recv().await {
-        if pty.write_all(&bytes).await.is_err() {
-            return;
-        }
-        drop(room);
-    }
-}
-
-/// Moves output from the program into the ring.
-struct Pump {
-    held: Arc<Held>,
-    pty: Arc<Pty>,
-    scratch: Arc<Scratch>,
-}
-
-/// What one turn of the pump found.
-enum Turn {
-    /// Nothing to read now.
-    Empty,
-    /// Nobody holds the other end.
-    Hangup,
-    /// So many bytes.
-    Moved(usize),
-    /// The slowest viewer must take something first.
-    NoRoom,
-}
-
-impl Pump {
-    /// Pumps until the program ended and its last byte is in the ring.
-    async fn until_end(
-        &self,
-        mut ended: oneshot::Receiver<ExitStatus>,
-        slave: OwnedFd,
-    ) -> ExitStatus {
-        let mut stuck = false;
-        let status = loop {
-            tokio::select! {
-                biased;
-                status = &mut ended => break status,
-                () = self.held.room_freed.notified(), if stuck => stuck = false,
-                ready = self.pty.readable(), if !stuck => {
-                    stuck = match ready {
-                        Ok(mut ready) => match self.turn(&mut ready) {
-                            Turn::NoRoom | Turn::Hangup => true,
-                            Turn::Empty => false,
-                            Turn::Moved(_) => {
-                                drop(ready);
-                                // A program that floods must not keep the others waiting.
-                                yield_now().await;
-                                false
-                            }
-                        },
-                        Err(_) => true,
-                    };
-                }
-            }
-        };
-        drop(slave);
-        self.drain().await;
-        // The sender lives as long as the child is not reaped.
-        status.unwrap_or(ExitStatus::Code(u8::MAX))
-    }
-
-    /// Reads what is left: until nobody holds the other end, or [`END_GRACE`] passed and nothing
-    /// is there or a whole ring of late output came.
-    async fn drain(&self) {
-        let deadline = Instant::now() + END_GRACE;
-        let mut late = 0;
-        while late < TERMINAL_RING_BYTES {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Ready or not: after the deadline one more look is enough.
-            let ready = within(left, self.pty.readable()).await;
-            let turn = match ready {
-                Ok(Ok(mut ready)) => self.turn(&mut ready),
-                Ok(Err(_)) => return,
-                Err(_) => Turn::Empty,
-            };
-            match turn {
-                Turn::Empty if left.is_zero() => return,
-                Turn::Hangup => return,
-                Turn::Moved(bytes) if left.is_zero() => late += bytes,
-                Turn::Empty | Turn::Moved(_) => {}
-                // Bounded: a viewer that takes nothing is dropped.
-                Turn::NoRoom => self.held.room_freed.notified().await,
-            }
-        }
-    }
-
-    fn turn(&self, ready: &mut AsyncFdReadyGuard<'_, OwnedFd>) -> Turn {
-        let mut state = self.held.lock();
-        let room = state.room().min(FRAME_PAYLOAD_BYTES_MAX);
-        if room == 0 {
-            return Turn::NoRoom;
-        }
-        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        scratch.resize(FRAME_PAYLOAD_BYTES_MAX, 0);
-        let Taken { bytes, hangup } = self.pty.take(ready, &mut scratch[..room]);
-        state.ring.push(&scratch[..bytes]);
-        drop(scratch);
-        drop(state);
-        if bytes > 0 {
-            self.held.changed.send_replace(());
-        }
-        match (bytes, hangup) {
-            (0, true) => Turn::Hangup,
-            (0, false) => Turn::Empty,
-            (bytes, _) => Turn::Moved(bytes),
-        }
     }
 }
