@@ -9,6 +9,7 @@ use std::time::Duration;
 use sam_agent::controller::{Controller, ControllerConfig};
 use sam_agent::wire::ServerKey;
 use sam_core::auth::ChallengeKey;
+use sam_core::entropy::Entropy;
 use sam_core::keys::{Ed25519Signer, Signer as _};
 use sam_core::time::Clock;
 use sam_core::{NodeId, Report, Result, Sam};
@@ -57,10 +58,11 @@ impl Running {
     pub(crate) async fn start(plan: Plan) -> Result<Self> {
         make_directory(&plan.data_dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let entropy = Arc::new(OsEntropy);
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
         // The store's lock comes first: whoever has it owns the directory.
         let path = plan.data_dir.join("sam.db");
-        let store = SqliteStore::open(&path, Arc::clone(&clock), SqliteOptions::default())?;
+        let options = SqliteOptions::new(Arc::clone(&entropy));
+        let store = SqliteStore::open(&path, Arc::clone(&clock), options)?;
         let installation = Installation::open(&plan.data_dir, &*entropy)?;
         let keys = &installation.keys;
         let signer = Arc::new(Ed25519Signer::from_seed(&keys.signing));
@@ -68,9 +70,9 @@ impl Running {
             key_id: signer.key_id().to_owned(),
             public_key: base64_url(&signer.public_key()),
         };
-        let (changed, changes) = mpsc::channel(LINK_CHANGES_MAX);
+        let (link_changed, changes) = mpsc::channel(LINK_CHANGES_MAX);
         let on_change = Arc::new(move |node: NodeId| {
-            if changed.try_send(node).is_err() {
+            if link_changed.try_send(node).is_err() {
                 tracing::warn!(node.id = %node, "a link change is left to the next look");
             }
         });
@@ -83,7 +85,7 @@ impl Running {
         );
         let sam = Sam::builder(Arc::new(store), Arc::new(compute))
             .clock(Arc::clone(&clock))
-            .entropy(Arc::clone(&entropy) as _)
+            .entropy(Arc::clone(&entropy))
             .link(Arc::new(controller.clone()))
             .boot_key(keys.boot.clone())
             .control_url(format!("unix:{}", agents_path.display()))
