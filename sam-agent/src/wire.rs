@@ -80,6 +80,13 @@ pub struct TerminalInfo {
     pub exit: Option<ExitStatus>,
 }
 
+/// All terminals of a workspace: the answer to `GET …/terminals`; there is one page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalList {
+    /// The terminals, oldest first; at most [`TERMINALS_PER_WORKSPACE_MAX`].
+    pub items: Vec<TerminalInfo>,
+}
+
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

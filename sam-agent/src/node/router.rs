@@ -25,7 +25,7 @@ use super::holder::Holder;
 use super::workspaces::Workspaces;
 use super::{attach, exec};
 use crate::problem::Problem;
-use crate::wire::{NodeStatus, OpenTerminal, PrepareReply, PrepareRequest};
+use crate::wire::{NodeStatus, OpenTerminal, PrepareReply, PrepareRequest, TerminalList};
 
 /// Largest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -196,7 +196,8 @@ async fn terminals(
     let workspace = parse_id(&workspace)?;
     parts.authorize(&headers, NodeRight::Terminal, Some(workspace))?;
     parts.workspaces.directory(workspace)?;
-    json(StatusCode::OK, &parts.holder.terminals(workspace).await?)
+    let items = parts.holder.terminals(workspace).await?;
+    json(StatusCode::OK, &TerminalList { items })
 }
 
 async fn open_terminal(

@@ -6,7 +6,7 @@ use sam_core::{Result, TerminalId};
 
 use super::send::Call;
 use super::{Client, IdempotencyKey};
-use crate::wire::{OpenTerminal, TerminalInfo};
+use crate::wire::{OpenTerminal, TerminalInfo, TerminalList};
 use crate::{
     CreateWorkspace, DaemonStatus, DaemonStopping, Health, Lifetime, Node, Page, Workspace,
 };
@@ -139,7 +139,7 @@ impl Client {
     /// `NotFound`, and those of every call.
     pub async fn terminals(&self, workspace: &str) -> Result<Vec<TerminalInfo>> {
         let segments = ["api", "workspaces", workspace, "terminals"];
-        let page: Page<TerminalInfo> = self.get(&segments, "list_terminals").await?;
+        let page: TerminalList = self.get(&segments, "list_terminals").await?;
         Ok(page.items)
     }
 
