@@ -3,6 +3,7 @@
 //! A store is told what must hold and what shall be written in one [`Commit`]; it applies all of
 //! it or nothing. Everything that others learn, they learn from the feed.
 
+mod bounds;
 mod commit;
 mod due;
 mod feed;

@@ -81,8 +81,8 @@ pub(super) fn commit(
     if versions.is_empty() {
         batch
             .connection
-            .prepare_cached("INSERT INTO quiet_commit (commit_id, rev) VALUES (?1, ?2)")?
-            .execute((commit.id.to_bits().to_be_bytes(), batch.head.rev))?;
+            .prepare_cached("INSERT INTO quiet_commit (commit_id, rev, at) VALUES (?1, ?2, ?3)")?
+            .execute((commit.id.to_bits().to_be_bytes(), batch.head.rev, batch.now.as_micros()))?;
     }
     batch.news = true;
     Ok(Ok(Committed::new(Rev(batch.head.rev), versions)))

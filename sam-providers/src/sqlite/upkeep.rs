@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use sam_core::store::Rev;
 use sam_core::{Error, ErrorKind, Result};
 
@@ -137,29 +137,35 @@ fn sync_directory(of: &Path) -> std::io::Result<()> {
 
 /// Removes one portion; returns the floor and whether there may be more.
 fn trim(batch: &mut Batch<'_>, keep: Retention) -> rusqlite::Result<(u64, bool)> {
-    let floor = batch.head.floor;
-    let highest = batch.head.rev.saturating_sub(keep.count).min(floor.saturating_add(TRIM_MAX));
     let age = i64::try_from(keep.age.as_micros()).unwrap_or(i64::MAX);
     let before = batch.now.as_micros().saturating_sub(age);
+    let quiet = batch.connection.execute(
+        "DELETE FROM quiet_commit WHERE commit_id IN
+            (SELECT commit_id FROM quiet_commit WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        (before, TRIM_MAX),
+    )?;
+    let floor = batch.head.floor;
+    let highest = batch.head.rev.saturating_sub(keep.count).min(floor.saturating_add(TRIM_MAX));
     // Times never fall along the feed, so the old ones are its beginning.
-    let sql = "SELECT rev FROM change WHERE rev > ?1 AND rev <= ?2 AND at < ?3
-        ORDER BY rev DESC LIMIT 1";
-    let last: Option<u64> = batch
-        .connection
-        .prepare(sql)?
-        .query_row((floor, highest, before), |row| row.get(0))
-        .optional()?;
-    let Some(last) = last else { return Ok((floor, false)) };
+    let old: Option<u64> = batch.connection.query_row(
+        "SELECT max(rev) FROM change WHERE rev > ?1 AND rev <= ?2 AND at < ?3",
+        (floor, highest, before),
+        |row| row.get(0),
+    )?;
     // A commit is kept whole: half an outcome would be a wrong one.
-    let split = "SELECT max(rev) FROM change AS low WHERE rev > ?1 AND rev <= ?2 AND commit_id <>
-        coalesce((SELECT commit_id FROM change WHERE rev = low.rev + 1), x'')";
-    let whole: Option<u64> =
-        batch.connection.prepare(split)?.query_row((floor, last), |row| row.get(0))?;
-    let Some(whole) = whole else { return Ok((floor, false)) };
-    batch.connection.execute("DELETE FROM change WHERE rev <= ?1", [whole])?;
-    batch.connection.execute("DELETE FROM quiet_commit WHERE rev < ?1", [whole])?;
-    batch.head.floor = whole;
-    Ok((whole, last - floor == TRIM_MAX))
+    let whole: Option<u64> = batch.connection.query_row(
+        "SELECT max(rev) FROM change AS low WHERE rev > ?1 AND rev <= ?2 AND commit_id <>
+            coalesce((SELECT commit_id FROM change WHERE rev = low.rev + 1), x'')",
+        (floor, old),
+        |row| row.get(0),
+    )?;
+    if let Some(whole) = whole {
+        batch.connection.execute("DELETE FROM change WHERE rev <= ?1", [whole])?;
+        batch.head.floor = whole;
+    }
+    let full = |count: u64| count == TRIM_MAX;
+    let more = full(old.map_or(0, |old| old - floor)) || full(u64::try_from(quiet).unwrap_or(0));
+    Ok((batch.head.floor, more))
 }
 
 fn check(connection: &mut Connection) -> rusqlite::Result<Vec<String>> {

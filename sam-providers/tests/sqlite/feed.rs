@@ -64,6 +64,8 @@ pub(crate) async fn trimming_keeps_commits_whole_and_makes_old_cursors_stale() {
     }
     let young = store.trim(Retention::new(Duration::from_hours(1), 10)).await.unwrap();
     assert_eq!(young, Rev(0), "what is young is kept");
+    let quiet = commit(1_000).with_wake(key("a"));
+    store.commit(quiet.clone()).await.unwrap();
     place.clock.advance(Duration::from_hours(2));
     let floor = store.trim(Retention::new(Duration::from_hours(1), 100)).await.unwrap();
     // 2700 changes, the newest hundred stay, and the commit that this would cut stays whole.
@@ -74,6 +76,7 @@ pub(crate) async fn trimming_keeps_commits_whole_and_makes_old_cursors_stale() {
         assert!(matches!(answer, Feed::Stale { floor: Rev(2598), .. }), "{answer:?}");
     }
     assert_eq!(store.outcome(commit(866).id).await.unwrap(), None);
+    assert_eq!(store.outcome(quiet.id).await.unwrap(), None);
     let kept = store.outcome(commit(867).id).await.unwrap().unwrap();
     assert_eq!((kept.rev, kept.versions.len()), (Rev(2601), 3));
     assert_eq!(store.load(&key("a")).await.unwrap().map(|record| record.version), Some(900));

@@ -67,6 +67,7 @@ CREATE INDEX change_commit ON change (commit_id);
 -- Commits that wrote no change, so that they too are applied once; `rev` is the head they met.
 CREATE TABLE quiet_commit (
     commit_id BLOB PRIMARY KEY,
-    rev INTEGER NOT NULL
+    rev INTEGER NOT NULL,
+    at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX quiet_commit_rev ON quiet_commit (rev);
+CREATE INDEX quiet_commit_at ON quiet_commit (at);

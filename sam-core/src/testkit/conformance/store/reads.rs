@@ -168,7 +168,9 @@ pub(super) async fn a_list_pages_each_record_once_while_others_write(
     loop {
         let page = store.store.list(&query).await?;
         seen.extend(page.records.into_iter().map(|record| record.key.id));
+        ensure!(seen.is_sorted_by(|a, b| a < b), "ids are not in order: {seen:?}");
         let Some(next) = page.next else { break };
+        ensure!(round < 20, "the pages do not end");
         query = query.with_after(Some(next));
         // Before the cursor, at it, and an update of what was seen: none may shift the pages.
         store.write(put(&format!("r{:02}", round * 2 + 1), Expect::Absent)).await?;
@@ -180,7 +182,6 @@ pub(super) async fn a_list_pages_each_record_once_while_others_write(
     let even = |id: &&String| id.as_str() <= "r18" && !seen_odd(id);
     let steady: Vec<&String> = seen.iter().filter(even).collect();
     ensure_eq!(steady.len(), 10, "records that were there all the time, each once");
-    ensure!(seen.is_sorted_by(|a, b| a < b), "ids are not in order: {seen:?}");
     Ok(())
 }
 
