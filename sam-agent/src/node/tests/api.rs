@@ -67,7 +67,7 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
     let mine = server_signer();
     let elsewhere = Some(WorkspaceId::from_bits(6));
     let workspace = format!("/v1/workspaces/{WORKSPACE}");
-    let routes = [
+    let table = [
         ("GET", "/v1/status".to_owned(), NodeRight::Status),
         ("POST", "/v1/drain".to_owned(), NodeRight::Drain),
         ("PUT", workspace.clone(), NodeRight::Prepare),
@@ -79,7 +79,7 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
         ("GET", format!("{workspace}/terminals/{ECHO}/attach"), NodeRight::Terminal),
         ("GET", format!("{workspace}/exec"), NodeRight::Exec),
     ];
-    for (method, path, right) in &routes {
+    for (method, path, right) in &table {
         let others = all.into_iter().filter(|other| other != right);
         let mut cases = vec![
             (None, 401),
