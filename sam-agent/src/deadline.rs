@@ -7,6 +7,7 @@ use tokio::time::error::Elapsed;
 
 /// Completes after `span`.
 #[expect(clippy::disallowed_methods, reason = "this module is the place for it")]
+#[cfg(feature = "node")]
 pub(crate) async fn sleep(span: Duration) {
     tokio::time::sleep(span).await;
 }

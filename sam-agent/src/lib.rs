@@ -9,7 +9,7 @@ pub mod terminal;
 #[cfg(feature = "wire")]
 pub mod wire;
 
-#[cfg(feature = "link")]
+#[cfg(any(feature = "controller", feature = "node"))]
 mod deadline;
 #[cfg(any(feature = "controller", feature = "node"))]
 mod link;

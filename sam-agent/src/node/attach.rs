@@ -16,7 +16,7 @@ use sam_core::{Error, ErrorKind};
 
 use super::holder::{TerminalSink, TerminalSource};
 use super::router::{Answer, Shared, parse_id};
-use super::socket::{self, CLOSE_NORMAL, End, Received, Sink, Source};
+use super::socket::{self, CLOSE_NORMAL, End, Received, Sink, Source, Stop};
 use crate::terminal::TerminalOutput;
 use crate::wire::{FRAME_PAYLOAD_BYTES_MAX, Frame, TerminalRequest};
 
@@ -49,10 +49,19 @@ async fn run(
     mut input: Box<dyn TerminalSink>,
 ) {
     let (mut sink, mut source) = client.split();
-    let end = tokio::select! {
-        biased;
-        end = take_input(&mut source, input.as_mut()) => end,
-        end = give_output(terminal.as_mut(), &mut sink) => end,
+    let end = {
+        let mut output = std::pin::pin!(give_output(terminal.as_mut(), &mut sink));
+        tokio::select! {
+            biased;
+            stop = take_input(&mut source, input.as_mut()) => match stop {
+                Stop::Client(end) => end,
+                Stop::Program(error) => {
+                    tracing::debug!(%error, "a terminal takes no more input");
+                    output.await
+                }
+            },
+            end = &mut output => end,
+        }
     };
     drop((terminal, input));
     socket::close(sink, source, end).await;
@@ -81,18 +90,18 @@ async fn output(sink: &mut Sink, mut offset: u64, bytes: &[u8]) -> Result<(), En
     Ok(())
 }
 
-async fn take_input(source: &mut Source, terminal: &mut dyn TerminalSink) -> End {
+async fn take_input(source: &mut Source, terminal: &mut dyn TerminalSink) -> Stop {
     loop {
         let done = match socket::receive(source).await {
             Ok(Received::Input(bytes)) => terminal.input(&bytes).await,
             Ok(Received::Text(text)) => match serde_json::from_str(text.as_str()) {
                 Ok(TerminalRequest::Resize(size)) => terminal.resize(size.clamped()).await,
-                Err(_) => return socket::unknown_text("terminal request"),
+                Err(_) => return Stop::Client(socket::unknown_text("terminal request")),
             },
-            Err(end) => return end,
+            Err(end) => return Stop::Client(end),
         };
         if let Err(error) = done {
-            return error.into();
+            return Stop::Program(error);
         }
     }
 }

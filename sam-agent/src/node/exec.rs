@@ -16,7 +16,7 @@ use sam_core::{ErrorRecord, WorkspaceId};
 
 use super::holder::{ExecSink, ExecSource};
 use super::router::{Answer, Shared, parse_id};
-use super::socket::{self, CLOSE_NORMAL, CLOSE_PROTOCOL, End, Received, Sink, Source};
+use super::socket::{self, CLOSE_NORMAL, CLOSE_PROTOCOL, End, Received, Sink, Source, Stop};
 use crate::deadline;
 use crate::terminal::ExecOutput;
 use crate::wire::{ExecEvent, ExecInput, ExecRequest, FRAME_PAYLOAD_BYTES_MAX, Frame};
@@ -42,13 +42,7 @@ async fn run(client: WebSocket, parts: Shared, workspace: WorkspaceId, directory
     let (mut sink, mut source) = client.split();
     let end = match first(&mut source).await {
         Ok(request) => match parts.holder.exec(workspace, &directory, &request).await {
-            Ok((mut output, mut input)) => {
-                tokio::select! {
-                    biased;
-                    end = take_input(&mut source, input.as_mut()) => end,
-                    end = give_output(output.as_mut(), &mut sink) => end,
-                }
-            }
+            Ok((output, input)) => pass(&mut source, &mut sink, output, input).await,
             Err(error) => {
                 let event = ExecEvent::Failed { error: ErrorRecord::from(&error) };
                 match socket::say(&mut sink, &event).await {
@@ -60,6 +54,27 @@ async fn run(client: WebSocket, parts: Shared, workspace: WorkspaceId, directory
         Err(end) => end,
     };
     socket::close(sink, source, end).await;
+}
+
+/// Passes input and output until the command has ended or the client has.
+async fn pass(
+    source: &mut Source,
+    sink: &mut Sink,
+    mut command: Box<dyn ExecSource>,
+    mut input: Box<dyn ExecSink>,
+) -> End {
+    let mut output = std::pin::pin!(give_output(command.as_mut(), sink));
+    tokio::select! {
+        biased;
+        stop = take_input(source, input.as_mut()) => match stop {
+            Stop::Client(end) => end,
+            Stop::Program(error) => {
+                tracing::debug!(%error, "a command takes no more input");
+                output.await
+            }
+        },
+        end = &mut output => end,
+    }
 }
 
 async fn first(source: &mut Source) -> Result<ExecRequest, End> {
@@ -103,19 +118,19 @@ async fn send(sink: &mut Sink, bytes: &[u8], frame: fn(&[u8]) -> Frame<'_>) -> R
     Ok(())
 }
 
-async fn take_input(source: &mut Source, command: &mut dyn ExecSink) -> End {
+async fn take_input(source: &mut Source, command: &mut dyn ExecSink) -> Stop {
     loop {
         let done = match socket::receive(source).await {
             Ok(Received::Input(bytes)) => command.stdin(&bytes).await,
             Ok(Received::Text(text)) => match serde_json::from_str(text.as_str()) {
                 Ok(ExecInput::Eof) => command.eof().await,
                 Ok(ExecInput::Signal { number }) => command.signal(number).await,
-                Err(_) => return socket::unknown_text("input of a command"),
+                Err(_) => return Stop::Client(socket::unknown_text("input of a command")),
             },
-            Err(end) => return end,
+            Err(end) => return Stop::Client(end),
         };
         if let Err(error) = done {
-            return error.into();
+            return Stop::Program(error);
         }
     }
 }

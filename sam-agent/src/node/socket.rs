@@ -39,6 +39,15 @@ pub(super) enum End {
     Close(u16, String),
 }
 
+/// Why nothing more is taken from a client.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The client's doing.
+    Client(End),
+    /// The program takes no more: it may have ended, and its last words are still to be sent.
+    Program(Error),
+}
+
 impl From<ParseFrameError> for End {
     fn from(error: ParseFrameError) -> Self {
         Self::Close(CLOSE_PROTOCOL, error.to_string())

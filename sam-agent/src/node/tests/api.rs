@@ -63,11 +63,11 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
         NodeToken::new("rig".into(), node, "tester".into(), at).with_workspace(Some(WORKSPACE))
     };
     let long_ago = Timestamp::from_micros(now.as_micros() - 120_000_000);
-    let stranger = Ed25519Signer::from_seed(&Secret::new([9; 32]));
+    let foreigner = Ed25519Signer::from_seed(&Secret::new([9; 32]));
     let mine = server_signer();
     let elsewhere = Some(WorkspaceId::from_bits(6));
     let workspace = format!("/v1/workspaces/{WORKSPACE}");
-    let routes = [
+    let table = [
         ("GET", "/v1/status".to_owned(), NodeRight::Status),
         ("POST", "/v1/drain".to_owned(), NodeRight::Drain),
         ("PUT", workspace.clone(), NodeRight::Prepare),
@@ -79,7 +79,7 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
         ("GET", format!("{workspace}/terminals/{ECHO}/attach"), NodeRight::Terminal),
         ("GET", format!("{workspace}/exec"), NodeRight::Exec),
     ];
-    for (method, path, right) in &routes {
+    for (method, path, right) in &table {
         let others = all.into_iter().filter(|other| other != right);
         let mut cases = vec![
             (None, 401),
@@ -87,7 +87,7 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
             (Some("Basic eDp5".to_owned()), 401),
             (Some(bearer(&claims(NODE, long_ago).with_rights(all), &mine).await), 401),
             (Some(bearer(&claims(NodeId::from_bits(1), now).with_rights(all), &mine).await), 401),
-            (Some(bearer(&claims(NODE, now).with_rights(all), &stranger).await), 401),
+            (Some(bearer(&claims(NODE, now).with_rights(all), &foreigner).await), 401),
             (Some(bearer(&claims(NODE, now).with_rights(others), &mine).await), 403),
         ];
         if path.contains("workspaces") {
@@ -206,6 +206,22 @@ async fn a_command_gets_its_input_and_says_how_it_ended() {
         let Message::Close(Some(frame)) = next(&mut client).await else { panic!("it closes") };
         assert_eq!(u16::from(frame.code), 1002);
     }
+}
+
+#[tokio::test]
+async fn input_after_the_end_of_a_command_does_not_hide_how_it_ended() {
+    let rig = Rig::connected().await;
+    rig.fake_checkout();
+    let mut client = rig.open(&format!("v1/workspaces/{WORKSPACE}/exec")).await.unwrap();
+    client.feed(Message::Text(r#"{"command":["true"]}"#.into())).await.unwrap();
+    client.send(Message::Binary(Frame::Input(b"unread").encode().into())).await.unwrap();
+    let Message::Binary(bytes) = next(&mut client).await else { panic!("output comes first") };
+    assert_eq!(Frame::parse(&bytes), Ok(Frame::Stderr(b"word")));
+    let Message::Text(event) = next(&mut client).await else { panic!("then the end") };
+    let event: ExecEvent = serde_json::from_str(event.as_str()).unwrap();
+    assert_eq!(event, ExecEvent::Exit { status: ExitStatus::Code(0) });
+    let Message::Close(Some(frame)) = next(&mut client).await else { panic!("it closes") };
+    assert_eq!(u16::from(frame.code), 1000);
 }
 
 #[tokio::test]

@@ -81,6 +81,10 @@ impl Holder for FakeHolder {
                 let (teller, told) = mpsc::channel(8);
                 Ok((Box::new(Cat { told, ended: false }), Box::new(teller)))
             }
+            Some("true") => {
+                let (teller, _) = mpsc::channel(1);
+                Ok((Box::new(True { left: 2 }), Box::new(teller)))
+            }
             _ => Err(Error::new(ErrorKind::NotFound, "there is no such program")),
         }
     }
@@ -185,6 +189,27 @@ impl ExecSource for Cat {
             Some(Told::End(status)) => ExecOutput::Event(ExecEvent::Exit { status }),
             Some(Told::Size(_)) | None => return Ok(None),
         }))
+    }
+}
+
+/// Takes no input, prints a word and ends well, none of it at once.
+struct True {
+    left: usize,
+}
+
+#[async_trait]
+impl ExecSource for True {
+    async fn next(&mut self) -> Result<Option<ExecOutput>> {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let step = self.left;
+        self.left = step.saturating_sub(1);
+        Ok(match step {
+            2 => Some(ExecOutput::Stderr("word".into())),
+            1 => Some(ExecOutput::Event(ExecEvent::Exit { status: ExitStatus::Code(0) })),
+            _ => None,
+        })
     }
 }
 
