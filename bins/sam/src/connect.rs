@@ -43,8 +43,28 @@ impl Context {
 
     /// Returns a client of the server, after starting the daemon where that is needed.
     pub(crate) async fn connect(&self) -> Result<Client> {
+        let (client, version) = self.reach().await?;
+        let own = env!("CARGO_PKG_VERSION");
+        if let Some(version) = version.filter(|version| version != own) {
+            self.output.remark(&format!(
+                "sam: the daemon is version {version}, this is {own}; `sam daemon stop` lets the \
+                 next command start the new one"
+            ));
+        }
+        Ok(client)
+    }
+
+    /// Returns a client again after a connection broke, and tells nothing: the screen may belong
+    /// to a program.
+    pub(crate) async fn reconnect(&self) -> Result<Client> {
+        Ok(self.reach().await?.0)
+    }
+
+    /// Returns a client, and the daemon's version where it is one.
+    async fn reach(&self) -> Result<(Client, Option<String>)> {
         if let Some(url) = &self.settings.server {
-            return Client::new(Target::Http(url.clone()), self.settings.token.clone());
+            let client = Client::new(Target::Http(url.clone()), self.settings.token.clone())?;
+            return Ok((client, None));
         }
         make_data_dir(&self.settings.data_dir)?;
         let client = self.local_client()?;
@@ -52,15 +72,7 @@ impl Context {
             Err(error) if nobody_listens(&error) => start(&self.settings.data_dir, &client).await?,
             other => other?,
         };
-        if health.version != env!("CARGO_PKG_VERSION") {
-            self.output.remark(&format!(
-                "sam: the daemon is version {}, this is {}; `sam daemon stop` lets the next command \
-                 start the new one",
-                health.version,
-                env!("CARGO_PKG_VERSION")
-            ));
-        }
-        Ok(client)
+        Ok((client, Some(health.version)))
     }
 
     /// Returns a client of the daemon, or `None` when no daemon runs.

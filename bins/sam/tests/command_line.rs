@@ -11,9 +11,10 @@ mod tests {
     use std::process::{Output, Stdio};
     use std::time::Duration;
 
+    use rustix::process::{Pid, Signal};
     use serde_json::Value;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::process::Command;
+    use tokio::process::{Child, Command};
 
     use crate::fake;
     use crate::terminal::Terminal;
@@ -41,6 +42,11 @@ mod tests {
 
     async fn run(address: &str, arguments: &[&str]) -> Output {
         within(sam(address).args(arguments).output()).await.unwrap()
+    }
+
+    fn kill(child: &Child, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+        rustix::process::kill_process(pid.unwrap(), signal).unwrap();
     }
 
     fn text(bytes: &[u8]) -> &str {
@@ -75,8 +81,7 @@ mod tests {
         let mut line = [0; 6];
         let stdout = child.stdout.as_mut().unwrap();
         within(stdout.read_exact(&mut line)).await.unwrap();
-        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
-        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::TERM).unwrap();
+        kill(&child, Signal::TERM);
         let output = within(child.wait_with_output()).await.unwrap();
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), "got\n"));
 
@@ -128,6 +133,31 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_interrupted_up_goes_on_without_us_and_with_rm_is_taken_away() {
+        let (address, memory) = fake::start().await;
+        memory.lock().unwrap().held = true;
+        for (rm, signal, status) in [
+            (None, Signal::INT, 130),
+            (Some("--rm"), Signal::INT, 130),
+            (Some("--rm"), Signal::HUP, 129),
+        ] {
+            let mut command = sam(&address);
+            let mut child = command.args(["up", "octo/hello"]).args(rm).spawn().unwrap();
+            let mut line = vec![0; "sam: placing\n".len()];
+            let stderr = child.stderr.as_mut().unwrap();
+            within(stderr.read_exact(&mut line)).await.unwrap();
+            kill(&child, signal);
+            let output = within(child.wait_with_output()).await.unwrap();
+            assert_eq!(output.status.code(), Some(status));
+            let goes_on = text(&output.stderr).contains("goes on without us");
+            assert_eq!(goes_on, rm.is_none(), "{}", text(&output.stderr));
+            let requests = std::mem::take(&mut memory.lock().unwrap().requests);
+            assert_eq!(requests.contains(&"deleted".to_owned()), rm.is_some(), "{requests:?}");
+            "running".clone_into(&mut memory.lock().unwrap().wish);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn programs_read_json_and_scripts_an_id() {
         let (address, _) = fake::start().await;
         let output = run(&address, &["up", "octo/hello", "--no-attach", "--json"]).await;
@@ -169,8 +199,7 @@ mod tests {
 
         let mut child = terminal.spawn(sam(&address).args(["attach", "hello"]));
         within(terminal.read_until("goes on\r\n\u{1b}[?1049hready>ONE!TWO")).await;
-        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
-        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::TERM).unwrap();
+        kill(&child, Signal::TERM);
         assert_eq!(within(child.wait()).await.unwrap().code(), Some(143));
         assert_eq!(terminal.modes(), before, "terminated");
 

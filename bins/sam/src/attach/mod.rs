@@ -37,6 +37,8 @@ const QUEUE_MAX: usize = 16;
 const TYPED_AHEAD_MAX: usize = 4 * 1024;
 /// What a terminal takes for the end of its input.
 const END_OF_INPUT: u8 = 0x04;
+/// The signal that a closed window sends.
+const HANGUP: u8 = 1;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -82,11 +84,13 @@ pub(crate) async fn attach(
         modes: Modes::default(),
         stdout: tokio::io::stdout(),
         input: None,
+        is_raw: false,
         typed: Vec::new(),
         resized,
         signals,
     };
     let raw = RawMode::enter()?;
+    session.is_raw = raw.is_some();
     session.input = Some(input::pieces());
     let outcome = session.run().await;
     session.leave().await;
@@ -174,6 +178,8 @@ struct Session<'a> {
     stdout: Stdout,
     /// Standard input; `None` after its end.
     input: Option<mpsc::Receiver<Bytes>>,
+    /// Standard input is a terminal, in raw mode.
+    is_raw: bool,
     typed: Vec<u8>,
     resized: Signal,
     signals: &'a mut Signals,
@@ -250,28 +256,33 @@ impl Session<'_> {
                     Err(error) => return Ok(Pump::Broke(error)),
                 },
                 (permit, piece) = typed(requests, &mut self.input) => {
-                    let (bytes, detached) = self.scan(piece);
+                    let (bytes, end) = self.scan(piece);
                     if !bytes.is_empty() {
                         permit.send(Request::Input(bytes));
                     }
-                    if detached {
-                        return Ok(Pump::End(End::Detached));
+                    if let Some(end) = end {
+                        return Ok(Pump::End(end));
                     }
                 }
             }
         }
     }
 
-    /// Looks for the keys. `None` is the end of the input, which the terminal is told once.
-    fn scan(&mut self, piece: Option<Bytes>) -> (Vec<u8>, bool) {
+    /// Looks for the keys. `None` is the end of the input: the terminal is told once, unless the
+    /// input was a terminal itself. That ends only when its window is closed, which must not end
+    /// the program on the other side.
+    fn scan(&mut self, piece: Option<Bytes>) -> (Vec<u8>, Option<End>) {
         let Some(piece) = piece else {
             self.input = None;
+            if self.is_raw {
+                return (Vec::new(), Some(End::Signal(HANGUP)));
+            }
             let mut rest = self.scanner.finish();
             rest.push(END_OF_INPUT);
-            return (rest, false);
+            return (rest, None);
         };
         let scanned = self.scanner.scan(&piece);
-        (scanned.forward, scanned.detached)
+        (scanned.forward, scanned.detached.then_some(End::Detached))
     }
 
     async fn take(&mut self, message: TerminalMessage) -> Result<Option<End>, Failure> {
@@ -315,7 +326,7 @@ impl Session<'_> {
                 (self.context, self.workspace, self.terminal, self.offset);
             let trying = async {
                 deadline::pause(pause).await;
-                let client = context.connect().await?;
+                let client = context.reconnect().await?;
                 let socket = client.attach(workspace, terminal, offset).await?;
                 Ok::<_, Error>((client, socket))
             };
@@ -347,10 +358,10 @@ impl Session<'_> {
                 signal = self.signals.next() => return Err(End::Signal(signal)),
                 done = &mut future => return Ok(done),
                 piece = receive(&mut self.input), if self.typed.len() < TYPED_AHEAD_MAX => {
-                    let (bytes, detached) = self.scan(piece);
+                    let (bytes, end) = self.scan(piece);
                     self.typed.extend(bytes);
-                    if detached {
-                        return Err(End::Detached);
+                    if let Some(end) = end {
+                        return Err(end);
                     }
                 }
             }

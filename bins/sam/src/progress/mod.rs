@@ -74,7 +74,7 @@ impl Wait<'_> {
                 return Err(error.into());
             }
             // The daemon may have ended: this starts it again.
-            client = self.context.connect().await?;
+            client = self.context.reconnect().await?;
         }
     }
 

@@ -27,10 +27,12 @@ const ID: &str = "ws-00000000000000000000000001";
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) requests: Vec<String>,
+    /// Nothing but a deletion is ever done.
+    pub(crate) held: bool,
     pub(crate) sizes: Vec<TerminalSize>,
     printed: Vec<u8>,
     version: u64,
-    wish: String,
+    pub(crate) wish: String,
 }
 
 type Shared = Arc<Mutex<Memory>>;
@@ -115,7 +117,8 @@ async fn events(State(memory): State<Shared>) -> Response {
         "event": "x", "at": "2026-01-01T00:00:00Z", "actor": "system",
         "workspace": workspace(&memory, &wish)});
     let text = format!("id: e-{}\nevent: change\ndata: {change}\n\n", memory.version);
-    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(text)]);
+    let done = !memory.held || wish == "deleted";
+    let first = futures_util::stream::iter(done.then_some(Ok::<_, std::io::Error>(text)));
     let body = futures_util::StreamExt::chain(first, futures_util::stream::pending());
     let head = [(header::CONTENT_TYPE, "text/event-stream")];
     (head, axum::body::Body::from_stream(body)).into_response()
@@ -153,10 +156,10 @@ async fn run(mut socket: WebSocket) -> Option<()> {
     let (mut out, mut err) = (child.stdout.take()?, child.stderr.take()?);
     let mut stdin = child.stdin.take()?;
     // Beside the loop: a command that waits for us to read must not keep us from reading.
-    let (feed, mut fed) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
+    let (feed, mut queue) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
     let mut feed = Some(feed);
     tokio::spawn(async move {
-        while let Some(bytes) = fed.recv().await {
+        while let Some(bytes) = queue.recv().await {
             if stdin.write_all(&bytes).await.is_err() {
                 return;
             }
