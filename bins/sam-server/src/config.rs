@@ -79,13 +79,9 @@ impl ServerConfig {
     fn merge(flags: Flags) -> Result<Self> {
         let data_dir = flags.data_dir.unwrap_or_else(|| PathBuf::from("sam-data"));
         let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
-        let file = match &flags.config {
-            Some(path) => read_file(path)?,
-            None => {
-                let path = data_dir.join("sam.toml");
-                if path.exists() { read_file(&path)? } else { File::default() }
-            }
-        };
+        let usual = data_dir.join("sam.toml");
+        let path = flags.config.as_ref().or_else(|| usual.exists().then_some(&usual));
+        let file = path.map_or_else(|| Ok(File::default()), |path| read_file(path))?;
         let agent = match flags.agent_command.or(file.agent_command) {
             Some(path) => path,
             None => beside_this_program("sam-agentd")?,

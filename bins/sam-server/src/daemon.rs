@@ -77,8 +77,7 @@ pub async fn run(
         environment: config.environment,
         local_repos: true,
         is_daemon: true,
-    })
-    .await?;
+    })?;
     let token = running.app.shutdown.clone();
     let socket = OwnerSocket::bind(&config.data_dir.join(SOCKET))?;
     let serving = tokio::spawn(serve(socket, router(running.app.clone()), token.clone()));

@@ -36,7 +36,11 @@ struct Following {
 }
 
 /// Follows the feed from `after`. The stream ends when the store fails; the client comes back.
-pub(crate) fn follow(sam: Sam, after: Cursor, scope: Scope) -> impl Stream<Item = Event> + Send {
+pub(crate) fn follow(
+    sam: &Sam,
+    after: Cursor,
+    scope: Scope,
+) -> impl Stream<Item = Event> + Send + use<> {
     let following = Following {
         feed: sam.feed(after.clone()),
         scope,

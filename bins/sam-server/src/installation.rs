@@ -128,7 +128,9 @@ impl Installation {
         };
         let token = Secret::new(format!("sam_admin_{}", text(&random())));
         let admin_sha256: [u8; 32] = Sha256::digest(token.expose().as_bytes()).into();
-        let id: String = random().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let mut id = [0; 16];
+        entropy.fill(&mut id);
+        let id = format!("{:032x}", u128::from_be_bytes(id));
         let file = KeyFile {
             format: FORMAT,
             installation: id.clone(),

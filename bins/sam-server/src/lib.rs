@@ -3,6 +3,11 @@
 //!
 //! No rule of the domain lives here: handlers parse, call [`sam_core::Sam`], and show.
 
+#![expect(
+    clippy::exhaustive_structs,
+    reason = "a host that mounts the router spells its parts out"
+)]
+
 mod access;
 mod app;
 mod deadline;
@@ -23,4 +28,5 @@ pub mod signals;
 pub use self::access::{Access, Identity};
 pub use self::app::{App, AppParts};
 pub use self::installation::{Installation, Keys};
+pub use self::problem::ApiError;
 pub use self::routes::{agent_router, router};

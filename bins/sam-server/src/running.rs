@@ -54,8 +54,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Takes the data directory, opens everything and starts working.
-    pub(crate) async fn start(plan: Plan) -> Result<Self> {
+    /// Takes the data directory, opens everything and starts working, on the runtime it is
+    /// called from.
+    pub(crate) fn start(plan: Plan) -> Result<Self> {
         make_directory(&plan.data_dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());

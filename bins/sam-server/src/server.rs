@@ -43,8 +43,7 @@ pub async fn run(
         environment: config.environment,
         local_repos: config.local_repos,
         is_daemon: false,
-    })
-    .await?;
+    })?;
     let token = running.app.shutdown.clone();
     // Keystrokes must not wait for more of them.
     let listener = listener.tap_io(|stream| {

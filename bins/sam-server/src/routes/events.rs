@@ -45,6 +45,6 @@ pub(super) async fn follow(
     };
     let scope = Scope { owner: identity.owner(), workspace };
     let shutdown = app.shutdown.clone().cancelled_owned();
-    let events = follow_feed(app.sam.clone(), after, scope).take_until(shutdown);
+    let events = follow_feed(&app.sam, after, scope).take_until(shutdown);
     Ok(Sse::new(events.map(Ok::<Event, Infallible>)))
 }

@@ -18,7 +18,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::problem::name_and_explain;
 
-/// Largest body of a request, in bytes. Bytes of terminals and commands travel in WebSockets.
+/// Largest body of a request, in bytes. Bytes of terminals and commands travel in
+/// a `WebSocket`.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Returns every route: what people and programs ask, and what agents ask.
