@@ -39,19 +39,19 @@ async fn send(mut viewer: Viewer, out: &mut OwnedWriteHalf) -> io::Result<()> {
     reply(out, &Reply::Done).await?;
     let attached = TerminalEvent::Attached {
         terminal_id: viewer.held.id,
-        offset: viewer.offset,
+        offset: viewer.first,
         size: viewer.size,
     };
     write(out, &protocol::json_frame(Kind::Event, &attached)?).await?;
-    if let Some(from) = viewer.missing_from {
-        let gap = TerminalEvent::Gap { from, to: viewer.offset };
-        write(out, &protocol::json_frame(Kind::Event, &gap)?).await?;
-    }
     loop {
         match viewer.step() {
             Step::Output(frame) => {
                 write(out, &frame).await?;
                 viewer.took(&frame);
+            }
+            Step::Gap(from, to) => {
+                let event = TerminalEvent::Gap { from, to };
+                write(out, &protocol::json_frame(Kind::Event, &event)?).await?;
             }
             Step::Resized(size) => {
                 let event = TerminalEvent::Resized(size);

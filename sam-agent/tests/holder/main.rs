@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             one_directory_has_one_holder_and_its_path_may_be_long
             stopping_finds_daemons_that_left_their_session;
         terminals:
+            a_program_waits_for_a_viewer_that_is_slow
             a_viewer_that_takes_nothing_is_dropped_and_the_others_go_on
             a_workspace_has_a_bounded_number_of_terminals
             all_byte_values_survive_a_raw_terminal
@@ -58,7 +59,8 @@ fn main() -> ExitCode {
             exit_code_and_signal_of_a_terminal_are_told_after_the_last_byte
             reattaching_at_an_offset_continues_exactly_there
             sizes_reach_the_program_and_the_other_viewers
-            two_viewers_get_all_output_in_order;
+            two_viewers_get_all_output_in_order
+            what_was_printed_just_before_the_end_is_not_lost;
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::test(name, move || {

@@ -132,6 +132,8 @@ impl Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         self.signal(Signal::TERM);
+        // A test may have stopped it.
+        self.signal(Signal::CONT);
         self.process.wait().unwrap();
         let left = marked("SAM_NODE_ID", &self.node.to_string());
         if !std::thread::panicking() {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
 use sam_agent::terminal::TerminalOutput;
 use sam_agent::wire::{
     ExitStatus, OpenTerminal, TERMINAL_RING_BYTES, TERMINALS_PER_WORKSPACE_MAX, TerminalSize,
@@ -99,6 +100,63 @@ pub(crate) async fn a_viewer_that_takes_nothing_is_dropped_and_the_others_go_on(
     assert!(offset < seen.end());
 }
 
+/// Looks until the terminal prints nothing for a while; returns its end.
+async fn quiet_end(holder: &Holder) -> u64 {
+    let (mut end, mut same) = (0, 0);
+    for _ in 0..1_000 {
+        let now = holder.client.terminals(WS).await.unwrap()[0].end_offset;
+        same = if now == end { same + 1 } else { 0 };
+        end = now;
+        if same > 10 && end > 0 {
+            return end;
+        }
+        moment().await;
+    }
+    panic!("prints for ever");
+}
+
+async fn moment() {
+    let mut first = true;
+    until("a moment", move || !std::mem::take(&mut first)).await;
+}
+
+pub(crate) async fn a_program_waits_for_a_viewer_that_is_slow() {
+    let holder = Holder::start(&[]).await;
+    let info =
+        holder.open(&["sh", "-c", "stty raw -echo; printf ready; read go; seq 1 600000"]).await;
+    let (mut reader, mut writer) = holder.client.attach(WS, info.id, None).await.unwrap().split();
+    let _seen = watch(&mut reader, has("ready")).await;
+    writer.input(b"go\n").await.unwrap();
+    let expected = lines(600_000);
+    let held = quiet_end(&holder).await;
+    let most = TERMINAL_RING_BYTES + 1024 * KIB;
+    assert!(held >= TERMINAL_RING_BYTES as u64, "{held}");
+    assert!(held <= most as u64 && most < expected.len(), "held back at {held}");
+    let seen = watch(&mut reader, to_the_end).await;
+    assert!(seen.bytes == expected, "complete and in order, {} bytes", seen.bytes.len());
+}
+
+pub(crate) async fn what_was_printed_just_before_the_end_is_not_lost() {
+    let holder = Holder::start(&[]).await;
+    let go = holder.dir.join("go");
+    let script = format!(
+        "stty raw -echo; printf \"$$ \"; while [ ! -e {} ]; do sleep 0.02; done; seq 1 700; exit 6",
+        go.display()
+    );
+    let info = holder.open(&["sh", "-c", &script]).await;
+    let (mut reader, _writer) = holder.client.attach(WS, info.id, None).await.unwrap().split();
+    let seen = watch(&mut reader, has(" ")).await;
+    let pid: i32 = String::from_utf8(seen.bytes).unwrap().trim().parse().unwrap();
+    // The holder sleeps while the program prints, less than the kernel keeps, and ends.
+    holder.signal(Signal::STOP);
+    std::fs::write(&go, "").unwrap();
+    until("the program's end", || !alive(pid)).await;
+    holder.signal(Signal::CONT);
+    let seen = watch(&mut reader, to_the_end).await;
+    assert!(seen.bytes == lines(700), "complete and in order, {} bytes", seen.bytes.len());
+    assert_eq!(seen.exit, Some(ExitStatus::Code(6)));
+}
+
 pub(crate) async fn bytes_below_the_floor_are_only_lost_while_nobody_watches() {
     let holder = Holder::start(&[]).await;
     let info = holder.open(&["sh", "-c", "stty raw -echo; seq 1 300000; read end"]).await;
@@ -112,11 +170,7 @@ pub(crate) async fn bytes_below_the_floor_are_only_lost_while_nobody_watches() {
         if list[0].end_offset == end {
             break;
         }
-        until("a moment", {
-            let mut first = true;
-            move || !std::mem::take(&mut first)
-        })
-        .await;
+        moment().await;
     }
     assert_eq!(floor, end - TERMINAL_RING_BYTES as u64);
     let (mut reader, _writer) = holder.client.attach(WS, info.id, Some(5)).await.unwrap().split();

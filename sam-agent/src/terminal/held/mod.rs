@@ -79,6 +79,8 @@ pub(super) struct Birth {
 pub(super) enum Step {
     /// Send this frame of output.
     Output(Vec<u8>),
+    /// Tell that the bytes between these offsets are no longer kept.
+    Gap(u64, u64),
     /// Tell the new size.
     Resized(TerminalSize),
     /// All was sent and the program ended.
@@ -93,11 +95,11 @@ pub(super) struct Viewer {
     pub(super) held: Arc<Held>,
     pub(super) changed: watch::Receiver<()>,
     /// Offset of the first byte it gets.
-    pub(super) offset: u64,
-    /// The offset it asked for, where that byte is no longer kept.
-    pub(super) missing_from: Option<u64>,
+    pub(super) first: u64,
     pub(super) size: TerminalSize,
     number: u64,
+    /// Offset of the next byte it wants.
+    offset: u64,
     resizes_seen: u64,
 }
 
@@ -184,10 +186,10 @@ impl Held {
         Ok(Viewer {
             held: Arc::clone(self),
             changed: self.changed.subscribe(),
-            offset: at,
-            missing_from: (wanted < at).then_some(wanted),
+            first: at,
             size: state.size,
             number,
+            offset: wanted,
             resizes_seen: state.resizes,
         })
     }
@@ -225,6 +227,11 @@ impl Viewer {
             if state.resized_by != self.number {
                 return Step::Resized(state.size);
             }
+        }
+        let floor = state.ring.floor();
+        if self.offset < floor {
+            // Only bytes from before it came: those it was too late for.
+            return Step::Gap(std::mem::replace(&mut self.offset, floor), floor);
         }
         if self.offset < state.ring.end() {
             let mut frame = protocol::begin(
