@@ -271,3 +271,69 @@ async fn work(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use sam_core::workspace::Checkout;
+
+    const SOON: Duration = Duration::from_secs(10);
+    const ID: WorkspaceId = WorkspaceId::from_bits(1);
+
+    fn request(repo: &Path) -> PrepareRequest {
+        let repo = repo.to_str().unwrap().parse().unwrap();
+        PrepareRequest { repo, checkout: Checkout::Default, credential: None }
+    }
+
+    /// A git that says that it began and never ends, nor does its helper. Each holds the pipe
+    /// open, so the pipe's end proves that both are gone.
+    fn endless_git(here: &Path) -> (Git, PathBuf) {
+        let (pipe, script) = (here.join("pipe"), here.join("git"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let text = format!("#!/bin/sh\nexec 3>{}\nsleep 600 &\necho x >&3\nwait\n", pipe.display());
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let path = option_env!("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
+        let environment = vec![("PATH".into(), path.into())];
+        (Git { program: script.into(), environment }, pipe)
+    }
+
+    #[tokio::test]
+    async fn stopping_ends_a_checkout_with_all_its_processes() {
+        let here = tempfile::tempdir().unwrap();
+        let (git, pipe) = endless_git(here.path());
+        let workspaces = Workspaces::open(&here.path().join("node"), git).await.unwrap();
+        let asked = request(here.path());
+        let first = workspaces.prepare(ID, asked.clone(), Duration::ZERO).await.unwrap();
+        assert!(matches!(first, Preparation::InProgress { .. }));
+        let mut pipe = deadline::within(SOON, tokio::fs::File::open(pipe)).await.unwrap().unwrap();
+        deadline::within(SOON, pipe.read_u8()).await.unwrap().unwrap();
+
+        let joined = workspaces.prepare(ID, asked, Duration::ZERO).await.unwrap();
+        assert_eq!(joined, Preparation::InProgress { step: CLONING.to_owned() });
+        let other = workspaces.prepare(ID, request(Path::new("/")), Duration::ZERO).await;
+        assert_eq!(other.unwrap_err().kind(), ErrorKind::Conflict);
+
+        deadline::within(SOON, workspaces.cancel(ID)).await.unwrap();
+        let mut rest = Vec::new();
+        deadline::within(SOON, pipe.read_to_end(&mut rest)).await.unwrap().unwrap();
+        assert_eq!(workspaces.directory(ID).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_drains_still_does_after_a_restart() {
+        let here = tempfile::tempdir().unwrap();
+        let git = Git { program: "git".into(), environment: Vec::new() };
+        let open = async || Workspaces::open(here.path(), git.clone()).await.unwrap();
+        let workspaces = open().await;
+        assert!(!workspaces.is_draining());
+        workspaces.drain().await.unwrap();
+        let workspaces = open().await;
+        let refused = workspaces.prepare(ID, request(here.path()), Duration::ZERO).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+}
