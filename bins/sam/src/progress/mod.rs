@@ -49,6 +49,7 @@ pub(crate) struct Wait<'a> {
 impl Wait<'_> {
     /// Waits, at most [`deadline::WORKSPACE`].
     pub(crate) async fn run(mut self, signals: &mut Signals) -> Result<Waited, Failure> {
+        self.printer.begin(self.since);
         let outcome = tokio::select! {
             biased;
             signal = signals.next() => Ok(Waited::Interrupted(signal)),

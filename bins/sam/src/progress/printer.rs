@@ -69,6 +69,11 @@ impl Printer {
         Self { tracker: Tracker::default(), way }
     }
 
+    /// Begins with a workspace whose steps that have ended are not told.
+    pub(crate) fn begin(&mut self, workspace: &Workspace) {
+        self.tracker.pass_over_ended(workspace);
+    }
+
     /// Tells what is new in a workspace.
     pub(crate) fn show(&mut self, workspace: &Workspace) -> Result<(), Failure> {
         for change in self.tracker.update(workspace) {

@@ -21,6 +21,12 @@ pub(crate) struct StepChange {
 }
 
 impl Tracker {
+    /// Takes the steps that have ended for told: they belong to work that was asked for before.
+    pub(crate) fn pass_over_ended(&mut self, workspace: &Workspace) {
+        let ended = workspace.steps.iter().filter(|step| step.state != StepState::Running);
+        self.seen.extend(ended.map(|step| (step.name.clone(), step.clone())));
+    }
+
     /// Takes a snapshot and returns what changed, in the order of the steps. One that is older
     /// than the last is passed over.
     pub(crate) fn update(&mut self, workspace: &Workspace) -> Vec<StepChange> {
@@ -73,6 +79,19 @@ mod tests {
             started_at,
             ended_at: (state != StepState::Running).then_some(ended),
         }
+    }
+
+    #[test]
+    fn steps_that_ended_before_are_not_told_and_come_again_when_they_begin_again() {
+        let mut tracker = Tracker::default();
+        let mut before = workspace("stopped", "running", 5);
+        before.steps = vec![step("stop", StepState::Done, None)];
+        tracker.pass_over_ended(&before);
+        assert_eq!(tracker.update(&before), []);
+        let mut again = workspace("stopping", "stopped", 9);
+        let started_at = Timestamp::from_micros(9_000_000).into();
+        again.steps = vec![Step { started_at, ..step("stop", StepState::Running, None) }];
+        assert_eq!(tracker.update(&again).len(), 1);
     }
 
     #[test]
