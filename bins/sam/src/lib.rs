@@ -1,7 +1,7 @@
 //! Workspaces for coding agents from the command line.
 //!
 //! Invariants: standard output belongs to what a command gives, standard error to what it tells;
-//! the environment is read in [`config`] alone; the exit status is the one
+//! the environment is read in `config` alone; the exit status is the one
 //! [`sam_core::ErrorKind::exit_code`] names, except that `exec` and `--exec` pass the command's
 //! own on and use 125 for SAM's failures.
 

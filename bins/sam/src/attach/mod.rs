@@ -1,6 +1,7 @@
 //! Being attached to a terminal: bytes both ways, its size, the keys that detach, and going on
 //! where it was when the connection breaks.
 
+mod choice;
 mod keys;
 mod modes;
 mod screen;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use sam_api::Client;
 use sam_api::client::{TerminalMessage, TerminalReceiver, TerminalSender, TerminalSocket};
-use sam_api::wire::{ExitStatus, OpenTerminal, TerminalEvent, TerminalSize};
+use sam_api::wire::{ExitStatus, TerminalEvent, TerminalSize};
 use sam_core::{Error, ErrorKind, Result, TerminalId};
 
 use crate::connect::Context;
@@ -24,10 +25,12 @@ use crate::failure::{Failure, system};
 use crate::input;
 use crate::signals::{self, Signals};
 
+use self::choice::choose;
 use self::keys::KeyScanner;
 use self::modes::Modes;
 use self::screen::RawMode;
 
+pub(crate) use self::choice::Choice;
 pub(crate) use self::keys::DetachKey;
 pub(crate) use self::screen::is_interactive;
 
@@ -41,17 +44,6 @@ const END_OF_INPUT: u8 = 0x04;
 const HANGUP: u8 = 1;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
-
-/// Which terminal to attach to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// A new one.
-    New,
-    /// The newest that runs, or a new one.
-    Newest,
-    /// This one.
-    This(TerminalId),
-}
 
 /// Where to attach, and how to leave.
 #[derive(Debug, Clone, Copy)]
@@ -104,44 +96,6 @@ pub(crate) async fn attach(
                 session.terminal
             ));
             Ok(0)
-        }
-    }
-}
-
-async fn choose(
-    context: &Context,
-    client: &Client,
-    workspace: &str,
-    choice: Choice,
-) -> Result<(TerminalId, u64)> {
-    let open = || async {
-        let request = OpenTerminal {
-            command: Vec::new(),
-            size: screen::size().unwrap_or_default(),
-            term: context.settings.term.clone(),
-        };
-        let opened = client.open_terminal(workspace, &request).await?;
-        Ok((opened.id, opened.floor_offset))
-    };
-    if choice == Choice::New {
-        return open().await;
-    }
-    let terminals = client.terminals(workspace).await?;
-    match choice {
-        Choice::This(id) => {
-            let found = terminals.iter().find(|terminal| terminal.id == id);
-            let found = found.map(|terminal| (id, terminal.floor_offset));
-            found.ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("there is no terminal {id}"))
-                    .with_hint("leave --terminal out for the newest, or use --new")
-            })
-        }
-        Choice::New | Choice::Newest => {
-            let running = terminals.iter().rev().find(|terminal| terminal.exit.is_none());
-            match running {
-                Some(terminal) => Ok((terminal.id, terminal.floor_offset)),
-                None => open().await,
-            }
         }
     }
 }
