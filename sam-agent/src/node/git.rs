@@ -215,8 +215,15 @@ impl Tail {
         }
     }
 
+    /// The text as lines without control characters: it ends up in errors and records, and git
+    /// draws progress with them.
     fn into_text(self) -> String {
-        String::from_utf8_lossy(&self.bytes).trim().to_owned()
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
+        let lines = text.split(['\n', '\r']).map(|line| {
+            line.chars().filter(|c| !c.is_control() && *c != char::REPLACEMENT_CHARACTER).collect()
+        });
+        let lines: Vec<String> = lines.filter(|line: &String| !line.trim().is_empty()).collect();
+        lines.join("\n").trim().to_owned()
     }
 }
 

@@ -219,7 +219,10 @@ fn refused(ended: &Ended) -> Error {
     } else {
         (ErrorKind::Unavailable, "see whether the node reaches the repository's host")
     };
-    Error::new(kind, format!("git could not read the repository: {}", ended.stderr)).with_hint(hint)
+    // The last line is git's verdict; those before it tell what it was about to do.
+    let verdict = ended.stderr.lines().next_back().unwrap_or_default();
+    let verdict = verdict.strip_prefix("fatal: ").unwrap_or(verdict);
+    Error::new(kind, format!("git could not read the repository: {verdict}")).with_hint(hint)
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ async fn terminals_are_opened_listed_and_closed() {
     let (status, info) = rig.ask("POST", &path, &size, [NodeRight::Terminal]).await;
     assert_eq!((status, &info["size"]["cols"]), (201, &json!(90)));
     let (status, list) = rig.ask("GET", &path, &Value::Null, [NodeRight::Terminal]).await;
-    assert_eq!((status, &list[0]["id"]), (200, &json!(ECHO)));
+    assert_eq!((status, &list["items"][0]["id"]), (200, &json!(ECHO)));
     let one = format!("{path}/{ECHO}");
     let (status, _) = rig.ask("DELETE", &one, &Value::Null, [NodeRight::Terminal]).await;
     assert_eq!(status, 204);
