@@ -9,6 +9,7 @@
 //! - A commit is judged before its first write, so a refused one leaves nothing to undo.
 //! - An I/O error while committing leaves the outcome unknown: the store says so, and then refuses
 //!   everything until it is opened again and the log has been recovered.
+//! - Opening ends every lease: one process at a time has the store, so their holders are gone.
 //! - No read transaction outlives the call that began it, or the log could never be shortened.
 
 mod apply;
@@ -58,7 +59,6 @@ impl SqliteOptions {
 
     /// Begins another epoch, because the file was restored from a backup: revisions that were given
     /// out after the backup are given out again, and old cursors must not be mistaken for new ones.
-    /// Leases end, so what was being worked on becomes due at once.
     #[must_use]
     pub fn as_restored(mut self) -> Self {
         self.restored = true;

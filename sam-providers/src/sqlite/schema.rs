@@ -196,13 +196,13 @@ fn migrate(
         transaction.pragma_update(None, "user_version", i64::try_from(from + 1).unwrap_or(0))?;
         transaction.commit()?;
     }
+    let transaction = connection.transaction()?;
     if options.restored {
-        let transaction = connection.transaction()?;
         transaction.execute("UPDATE head SET epoch = ?1", [fresh()])?;
-        let now = clock.now().as_micros();
-        let end = "UPDATE lease SET at = min(at, ?1), owner = NULL WHERE owner IS NOT NULL";
-        transaction.execute(end, [now])?;
-        transaction.commit()?;
     }
-    Ok(())
+    // The lock is held, so whoever had a lease is gone: what it was at is due at once, instead of
+    // when the lease would have ended.
+    let end = "UPDATE lease SET at = min(at, ?1), owner = NULL WHERE owner IS NOT NULL";
+    transaction.execute(end, [clock.now().as_micros()])?;
+    transaction.commit()
 }

@@ -46,11 +46,10 @@ pub(crate) async fn opening_again_finds_everything() {
     assert_eq!(store.outcome(commit(2).id).await.unwrap(), Some(quiet));
     let taken = store.commit(commit(3).with_unique(name("b"))).await;
     assert!(matches!(taken, Err(CommitError::Refused(Refusal::UniqueTaken { .. }))), "{taken:?}");
-    // The lease outlives its process, and so does its epoch.
-    assert!(store.claim_due(&claim_one()).await.unwrap().claims.is_empty());
+    // The lease ended with its process, but its epoch is never given out again.
     let under = commit(4).with_write(put("a", "{}"));
-    store.commit(under.with_lease(LeaseUse::Keep(claim.lease.clone()))).await.unwrap();
-    place.clock.advance(LEASE);
+    let late = store.commit(under.with_lease(LeaseUse::Keep(claim.lease.clone()))).await;
+    assert!(matches!(late, Err(CommitError::Refused(Refusal::LeaseLost { .. }))), "{late:?}");
     let again = store.claim_due(&claim_one()).await.unwrap().claims.remove(0);
     assert!(again.lease.epoch > claim.lease.epoch);
     store.integrity_check().await.unwrap();

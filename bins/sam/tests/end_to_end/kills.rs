@@ -1,0 +1,202 @@
+//! `kill -9` at any moment: clients go on with `up`, `stop`, `start` and `delete` while one sort of
+//! process is killed again and again, and so are the clients themselves. Afterwards every workspace
+//! becomes what its owner last wanted, and once all are deleted, `/proc`, the data directory and the
+//! records agree that nothing is left (the last is the look that ends every test here).
+//!
+//! What happens when is drawn from a seed, which is printed; the moments are the system's own, so a
+//! seed repeats the plan and not the exact interleaving.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use libtest_mimic::{Failed, Trial};
+use sam_api::client::ListWorkspaces;
+use sam_api::{Workspace, WorkspaceState, WorkspaceWish};
+use sam_core::entropy::SeededEntropy;
+
+use crate::deadline::{at_most, eventually, pause, until};
+use crate::home::{Home, said, trial, with_home};
+use crate::processes::Role;
+
+/// Kills of each sort of process when nobody asks for more.
+const KILLS: u64 = 15;
+/// Clients at work at the same time.
+const CLIENTS: u64 = 3;
+/// Longest pause before a kill.
+const KILL_AFTER_MS: u64 = 400;
+/// Longest time a client is let work before it is killed too.
+const PATIENCE_MS: u64 = 3_000;
+/// Longest storm; what is asked for more kills than fit fails.
+const STORM: Duration = Duration::from_mins(8);
+/// How long the workspaces may take to become what is wanted once nobody is killed any more.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+/// What was asked for on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    kills: u64,
+    seed: u64,
+}
+
+impl Plan {
+    /// Takes `--kills N` and `--seed S` out of the arguments.
+    pub(crate) fn take(arguments: Vec<String>) -> (Self, Vec<String>) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mut plan = Self { kills: KILLS, seed: u64::from(now.unwrap_or_default().subsec_nanos()) };
+        let mut rest = Vec::new();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let place = match argument.as_str() {
+                "--kills" => &mut plan.kills,
+                "--seed" => &mut plan.seed,
+                _ => {
+                    rest.push(argument);
+                    continue;
+                }
+            };
+            let value = arguments.next().and_then(|value| value.parse().ok());
+            *place = value.unwrap_or_else(|| panic!("{argument} takes a number"));
+        }
+        (plan, rest)
+    }
+}
+
+pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
+    let victim = |name: &'static str, role| {
+        trial(&format!("tests::kills::{name}"), move || -> Result<(), Failed> {
+            with_home(async |home| storm(home, role, plan).await)
+                .map_err(|failed| format!("seed {}: {}", plan.seed, failed.message().unwrap_or("?")).into())
+        })
+    };
+    vec![
+        victim("the_daemon_is_killed_at_any_moment", Role::Daemon),
+        victim("the_agent_is_killed_at_any_moment", Role::Agent),
+        victim("the_holder_is_killed_at_any_moment", Role::Holder),
+    ]
+}
+
+async fn storm(home: &Home, role: Role, plan: Plan) {
+    println!("killing {role:?} {} times, seed {}", plan.kills, plan.seed);
+    let repo = home.repo_named("repo", 300).await;
+    home.done(&["ls"]).await;
+    let over = Cell::new(false);
+    let begun_at = Instant::now();
+    let killing = async {
+        let random = SeededEntropy::new(plan.seed);
+        let mut kills = 0;
+        while kills < plan.kills {
+            assert!(begun_at.elapsed() < STORM, "only {kills} kills until the storm's end");
+            pause(Duration::from_millis(random.below(KILL_AFTER_MS))).await;
+            let found = home.those(role);
+            let chosen = random.below(found.len() as u64);
+            if let Some(victim) = found.get(usize::try_from(chosen).expect("small")) {
+                victim.kill();
+                kills += 1;
+            }
+        }
+        over.set(true);
+    };
+    let clients = (0..CLIENTS).map(|number| {
+        let random = SeededEntropy::new(plan.seed.wrapping_mul(1_000).wrapping_add(number));
+        client(home, &repo, number, random, &over)
+    });
+    join(killing, join_all(clients)).await;
+    let stormed = begun_at.elapsed();
+    let workspaces = settle(home).await;
+    println!(
+        "{role:?}: {} kills in {:.1} s, settled in {:.1} s, {workspaces:?}",
+        plan.kills,
+        stormed.as_secs_f64(),
+        (begun_at.elapsed() - stormed).as_secs_f64()
+    );
+    take_all_away(home).await;
+}
+
+/// Works on one workspace after another until the storm is over.
+async fn client(home: &Home, repo: &Path, number: u64, random: SeededEntropy, over: &Cell<bool>) {
+    let repo = repo.to_str().expect("UTF-8");
+    let mut cycle = 0;
+    while !over.get() {
+        let name = format!("k{number}-{cycle}");
+        cycle += 1;
+        work(home, &random, &["up", repo, "--no-attach", "--name", &name]).await;
+        for _ in 0..random.below(3) {
+            work(home, &random, &["stop", &name]).await;
+            work(home, &random, &["start", &name]).await;
+        }
+        // Some are left as they are, to be found and finished at the end.
+        if random.below(8) > 0 {
+            work(home, &random, &["delete", &name]).await;
+        }
+    }
+}
+
+/// Runs a client, and kills it when it takes long. It may fail, but never by a defect.
+async fn work(home: &Home, random: &SeededEntropy, arguments: &[&str]) {
+    let patience = Duration::from_millis(random.below(PATIENCE_MS));
+    let running = home.sam(arguments).output();
+    // Dropping it kills it.
+    if let Some(output) = at_most(patience, running).await {
+        let output = output.expect("sam starts");
+        let legal = matches!(output.status.code(), Some(0 | 3 | 4 | 5 | 7));
+        assert!(legal, "sam {arguments:?}: {}", said(&output));
+    }
+}
+
+async fn all(home: &Home) -> Option<Vec<Workspace>> {
+    let query = ListWorkspaces { all: true, ..ListWorkspaces::default() };
+    let page = home.client().workspaces(&query).await.ok()?;
+    assert!(page.next.is_none(), "more workspaces than fit on a page");
+    Some(page.items)
+}
+
+const fn is_settled(workspace: &Workspace) -> bool {
+    matches!(
+        (workspace.state, workspace.wish),
+        (WorkspaceState::Running, WorkspaceWish::Running)
+            | (WorkspaceState::Stopped, WorkspaceWish::Stopped)
+            | (WorkspaceState::Deleted, WorkspaceWish::Deleted)
+    )
+}
+
+/// Waits until every workspace is what its owner last wanted, and counts what they are.
+async fn settle(home: &Home) -> BTreeMap<&'static str, usize> {
+    home.done(&["ls"]).await;
+    let settled = until(RECOVERY, async || {
+        let all = all(home).await?;
+        all.iter().all(is_settled).then_some(all)
+    })
+    .await;
+    let Some(settled) = settled else {
+        let mut open = all(home).await.expect("the daemon answers");
+        open.retain(|workspace| !is_settled(workspace));
+        panic!("not settled after {RECOVERY:?}: {open:#?}");
+    };
+    let mut counts = BTreeMap::new();
+    for workspace in &settled {
+        *counts.entry(workspace.state.code()).or_default() += 1;
+    }
+    counts
+}
+
+async fn take_all_away(home: &Home) {
+    for workspace in all(home).await.expect("the daemon answers") {
+        if workspace.state == WorkspaceState::Running {
+            // Whatever was killed, it can be used.
+            eventually("a command runs", async || {
+                let output = home.run(&["exec", &workspace.name, "--", "git", "status"]).await;
+                output.status.success().then_some(())
+            })
+            .await;
+        }
+        if workspace.state != WorkspaceState::Deleted {
+            home.done(&["delete", &workspace.name]).await;
+        }
+    }
+    let left = home.processes();
+    let strangers: Vec<_> = left.iter().filter(|process| process.role != Role::Daemon).collect();
+    assert!(strangers.is_empty(), "left behind: {strangers:?}");
+}

@@ -1,0 +1,45 @@
+//! The whole system as people use it: the programs themselves, real repositories, a data directory
+//! for each test. A test fails when it leaves a process, a directory or a record behind.
+//!
+//! `--kills N` kills each sort of process N times instead of 15, `--seed S` repeats one run; both
+//! go behind `--`. The long run:
+//!
+//! ```text
+//! cargo test -p sam --test end_to_end -- --kills 100 kills
+//! ```
+
+#[cfg(test)]
+mod deadline;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod home;
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
+mod main_job;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod terminals;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let (plan, rest) = kills::Plan::take(std::env::args().collect());
+    let trials: Vec<Trial> = [
+        main_job::trials(),
+        terminals::trials(),
+        server::trials(),
+        faults::trials(),
+        kills::trials(plan),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    libtest_mimic::run(&Arguments::from_iter(rest), trials).exit_code()
+}
