@@ -16,6 +16,7 @@ pub mod http;
 pub mod id;
 pub mod key_manager;
 pub mod keys;
+pub mod layer;
 pub mod node;
 pub mod node_link;
 pub mod policy;
