@@ -1,7 +1,7 @@
 //! Random bytes that are handed in.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Fills buffers with random bytes.
 ///
@@ -12,6 +12,19 @@ pub trait Entropy: fmt::Debug + Send + Sync + 'static {
     /// Fills the buffer.
     fn fill(&self, buffer: &mut [u8]);
 }
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Entropy + ?Sized> Entropy for $pointer {
+            fn fill(&self, buffer: &mut [u8]) {
+                (**self).fill(buffer);
+            }
+        }
+    )*};
+}
+
+forward!(Arc<T>, Box<T>);
 
 /// A repeatable source for tests and simulations. **Never for keys**: whoever knows the seed knows
 /// every byte.

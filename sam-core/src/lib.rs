@@ -5,12 +5,18 @@
 //! handed in. Start at [`Sam`].
 
 pub mod auth;
+pub mod blob;
 pub mod compute;
+pub mod dns;
 pub mod engine;
 pub mod entropy;
 pub mod error;
+pub mod forge;
+pub mod http;
 pub mod id;
+pub mod key_manager;
 pub mod keys;
+pub mod layer;
 pub mod node;
 pub mod node_link;
 pub mod policy;

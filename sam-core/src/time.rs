@@ -82,6 +82,26 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     async fn sleep_until(&self, deadline: Duration);
 }
 
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: Clock + ?Sized> Clock for $pointer {
+            fn now(&self) -> Timestamp {
+                (**self).now()
+            }
+            fn monotonic(&self) -> Duration {
+                (**self).monotonic()
+            }
+            async fn sleep_until(&self, deadline: Duration) {
+                (**self).sleep_until(deadline).await;
+            }
+        }
+    )*};
+}
+
+forward!(Arc<T>, Box<T>);
+
 /// A clock that stands still until it is told to move: for tests, simulations and examples.
 ///
 /// ```

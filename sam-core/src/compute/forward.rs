@@ -1,12 +1,13 @@
-//! A shared or boxed provider is a provider.
+//! A shared or boxed provider is a provider, with its power control and its list of what it made.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{
-    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
-    MachineKey, MachinePage, PowerControl,
+    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
+    ListOwned, Machine, MachineKey, MachinePage, OwnedPage, OwnedResource, OwnedResources, Power,
+    PowerControl,
 };
 use crate::error::Result;
 use crate::volume::VolumeProvider;
@@ -42,6 +43,25 @@ macro_rules! forward {
             }
             fn volumes(&self) -> Option<&dyn VolumeProvider> {
                 (**self).volumes()
+            }
+        }
+
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: PowerControl + ?Sized> PowerControl for $pointer {
+            async fn set_power(&self, key: &MachineKey, power: Power) -> Result<()> {
+                (**self).set_power(key, power).await
+            }
+        }
+
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: OwnedResources + ?Sized> OwnedResources for $pointer {
+            async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage> {
+                (**self).list_owned(query).await
+            }
+            async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
+                (**self).delete_owned(resource).await
             }
         }
     )*};

@@ -45,6 +45,7 @@ struct Inner {
     message: String,
     retry: Retry,
     effect: Effect,
+    exhausted: bool,
     operation: Option<&'static str>,
     provider_code: Option<String>,
     hint: Option<String>,
@@ -62,6 +63,7 @@ impl Error {
             message: message.into(),
             retry: kind.usual_retry(),
             effect: Effect::NotApplied,
+            exhausted: false,
             operation: None,
             provider_code: None,
             hint: None,
@@ -88,6 +90,14 @@ impl Error {
     #[must_use]
     pub fn with_effect(mut self, effect: Effect) -> Self {
         self.0.effect = effect;
+        self
+    }
+
+    /// Marks that somebody has tried again already and given up, so that callers further out do not
+    /// multiply the attempts. What [`Error::retry`] says of later stays.
+    #[must_use]
+    pub fn with_exhausted_retries(mut self) -> Self {
+        self.0.exhausted = true;
         self
     }
 
@@ -135,6 +145,11 @@ impl Error {
     /// Returns whether the failed call may have changed the outside.
     pub fn effect(&self) -> Effect {
         self.0.effect
+    }
+
+    /// Returns whether somebody has tried again already and given up.
+    pub fn retries_exhausted(&self) -> bool {
+        self.0.exhausted
     }
 
     /// Returns the operation or step that failed.

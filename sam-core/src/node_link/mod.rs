@@ -1,5 +1,6 @@
 //! All the engine needs of an agent, whichever way it is reached.
 
+mod forward;
 mod memory;
 
 use std::fmt;

@@ -9,6 +9,7 @@ use crate::compute::{ComputeProvider, Labels};
 use crate::engine::{Engine, EngineConfig};
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Stack;
 use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
 use crate::policy::Policy;
@@ -134,12 +135,14 @@ impl SamBuilder {
             Secret::new(key)
         }));
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
-        let (compute, store) = (Arc::clone(&self.compute), Arc::clone(&self.store));
+        // No retry layer: the engine itself comes back, with its record at rest meanwhile.
+        let layered = Stack::new(Arc::clone(&clock)).compute(self.compute);
+        let (compute, store) = (Arc::clone(&layered), Arc::clone(&self.store));
         let node =
             NodeResource::new(compute, Arc::clone(&link), boot_key.clone(), self.control_url)
                 .with_policy(self.policy.clone())
                 .with_labels(labels);
-        let provider = self.compute.to_string();
+        let provider = layered.to_string();
         let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
         let workspace = WorkspaceResource::new(store, link, clock_too, entropy_too, provider)
             .with_policy(self.policy);
@@ -156,7 +159,51 @@ impl SamBuilder {
         .with_resource(node)
         .with_resource(workspace)
         .with_resource(RequestResource);
-        let (store, compute) = (self.store, self.compute);
+        let (store, compute) = (self.store, layered);
         Ok(Sam(Arc::new(Parts { store, compute, clock, entropy, boot_key, engine })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::compute::MemoryCompute;
+    use crate::layer::{Call, Layer, Layered};
+    use crate::store::MemoryStore;
+
+    /// A provider that never answers.
+    #[derive(Debug)]
+    struct Mute;
+
+    impl Layer for Mute {
+        async fn around<'a, T, A>(
+            &'a self,
+            _provider: &'a (dyn std::fmt::Display + Sync),
+            _call: Call,
+            _attempt: A,
+        ) -> Result<T>
+        where
+            T: Send + 'a,
+            A: Fn() -> futures_util::future::BoxFuture<'a, Result<T>> + Send + Sync + 'a,
+        {
+            std::future::pending().await
+        }
+    }
+
+    #[test]
+    fn a_provider_that_never_answers_is_given_up_on() {
+        let clock = ManualClock::new(Timestamp::EPOCH);
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let store = Arc::new(MemoryStore::new(Arc::clone(&shared)));
+        let mute = Arc::new(Layered::new(Mute, MemoryCompute::new()));
+        let sam = Sam::builder(store, mute).clock(shared).build().unwrap();
+        assert_eq!(sam.compute().to_string(), "memory");
+        let mut call = sam.compute().catalog();
+        assert!((&mut call).now_or_never().is_none());
+        clock.advance(Stack::DEADLINE);
+        let error = call.now_or_never().expect("its time is over").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
     }
 }

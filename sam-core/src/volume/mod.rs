@@ -1,9 +1,13 @@
 //! Volumes: disks that outlive the machine they are attached to.
 
+mod forward;
+mod memory;
+
 use std::fmt;
 
 use async_trait::async_trait;
 
+pub use self::memory::MemoryVolumes;
 use crate::compute::{Labels, MachineKey};
 use crate::error::Result;
 
@@ -14,6 +18,21 @@ use crate::error::Result;
 /// - **C2** `attach` and `detach` to the state it is in succeed.
 /// - **C3** `grow` to the present size succeeds, to a smaller one is `BadInput`.
 /// - **C4** `delete_volume` of the absent succeeds; of an attached one it is `Conflict`.
+///
+/// ```
+/// use sam_core::compute::{Labels, MachineKey};
+/// use sam_core::volume::{CreateVolume, MemoryVolumes, VolumeProvider};
+/// # futures_util::future::FutureExt::now_or_never(async {
+/// let volumes = MemoryVolumes::new();
+/// let request = CreateVolume::new("data-1".to_owned(), 10, Labels::default());
+/// volumes.create_volume(&request).await?;
+/// let machine = MachineKey::of(sam_core::NodeId::from_bits(1));
+/// volumes.attach("data-1", &machine).await?;
+/// let volume = volumes.volume("data-1").await?.expect("it was created");
+/// assert_eq!(volume.attached_to, Some(machine));
+/// # Ok::<(), sam_core::Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 #[async_trait]
 pub trait VolumeProvider: fmt::Debug + Send + Sync + 'static {
     /// Creates the volume of a key, or returns the one that exists.
