@@ -14,7 +14,7 @@ pub mod error;
 pub mod forge;
 pub mod http;
 pub mod id;
-pub mod key_manager;
+
 pub mod keys;
 pub mod layer;
 pub mod node;

@@ -1,9 +1,10 @@
-//! Signatures: who makes them and who checks them, apart from where the keys are kept.
+//! Keys: who signs and who checks, and who seals secrets, apart from where the keys are kept.
 //!
 //! The private half may live in a key service, so signing is asynchronous and may fail; checking
 //! needs public keys alone and is a plain function.
 
 mod ed25519;
+mod key_manager;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use crate::error::Result;
 
 pub use self::ed25519::{Ed25519Signer, Ed25519Verifier, ed25519_key_id};
+pub use self::key_manager::{KeyId, KeyManager, MemoryKeys, Sealed, SecretOwner};
 
 /// Signs messages with one private key.
 ///

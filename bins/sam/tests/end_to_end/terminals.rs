@@ -47,11 +47,7 @@ impl Seen {
     }
 
     /// Reads until it is enough, or until the connection ends, and says which.
-    async fn read(
-        &mut self,
-        from: &mut TerminalReceiver,
-        enough: impl Fn(&Self) -> bool,
-    ) -> bool {
+    async fn read(&mut self, from: &mut TerminalReceiver, enough: impl Fn(&Self) -> bool) -> bool {
         let reading = async {
             while !enough(self) {
                 match from.next().await {
@@ -83,14 +79,12 @@ async fn open(home: &Home, script: &str) -> TerminalId {
 
 /// Attaches as soon as the node can be reached.
 async fn attach(home: &Home, terminal: TerminalId, offset: u64) -> TerminalSocket {
-    eventually("one can attach", async || {
-        match home.client().attach("a", terminal, offset).await {
-            Ok(socket) => Some(socket),
-            Err(error) => {
-                let passing = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Conflict];
-                assert!(passing.contains(&error.kind()), "{error:?}");
-                None
-            }
+    eventually("one can attach", async || match home.client().attach("a", terminal, offset).await {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            let passing = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Conflict];
+            assert!(passing.contains(&error.kind()), "{error:?}");
+            None
         }
     })
     .await

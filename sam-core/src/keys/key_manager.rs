@@ -45,7 +45,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// use std::sync::Arc;
 /// use sam_core::Secret;
 /// use sam_core::entropy::SeededEntropy;
-/// use sam_core::key_manager::{KeyManager, MemoryKeys, SecretOwner};
+/// use sam_core::keys::{KeyManager, MemoryKeys, SecretOwner};
 /// # futures_util::future::FutureExt::now_or_never(async {
 /// // Seeded bytes are for tests only: a host hands in the system's.
 /// let keys = MemoryKeys::new(Arc::new(SeededEntropy::new(1)));
