@@ -33,7 +33,10 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 }
 
 /// Looks until something is there; `None` when it did not come in time.
-pub(crate) async fn until<T>(span: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+pub(crate) async fn until<T>(
+    span: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> Option<T> {
     let begun_at = Instant::now();
     loop {
         if let Some(found) = look().await {

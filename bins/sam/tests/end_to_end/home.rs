@@ -114,7 +114,8 @@ impl Home {
     pub(crate) async fn kill_daemon(&self) {
         let daemon = self.one(Role::Daemon).await;
         daemon.kill();
-        eventually("the daemon is gone", async || (!processes::runs(daemon.pid)).then_some(())).await;
+        eventually("the daemon is gone", async || (!processes::runs(daemon.pid)).then_some(()))
+            .await;
     }
 
     /// The directories of nodes that exist.
@@ -168,7 +169,8 @@ impl Home {
         left.extend(processes.iter().map(|process| format!("process {process:?}")));
         processes.sort_by_key(|process| process.role != Role::Holder);
         processes.iter().for_each(Process::kill);
-        let killed = async || self.processes().iter().map(Process::kill).next().is_none().then_some(());
+        let killed =
+            async || self.processes().iter().map(Process::kill).next().is_none().then_some(());
         if until(END_WITHIN, killed).await.is_none() {
             left.push("processes that do not end".to_owned());
         }
@@ -223,7 +225,8 @@ impl Home {
 
 /// What a program said, for messages of failed tests.
 pub(crate) fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(4_000).collect::<String>();
+    let text =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(4_000).collect::<String>();
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 

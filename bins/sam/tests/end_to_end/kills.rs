@@ -45,7 +45,8 @@ impl Plan {
     /// Takes `--kills N` and `--seed S` out of the arguments.
     pub(crate) fn take(arguments: Vec<String>) -> (Self, Vec<String>) {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let mut plan = Self { kills: KILLS, seed: u64::from(now.unwrap_or_default().subsec_nanos()) };
+        let mut plan =
+            Self { kills: KILLS, seed: u64::from(now.unwrap_or_default().subsec_nanos()) };
         let mut rest = Vec::new();
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -67,8 +68,9 @@ impl Plan {
 pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
     let victim = |name: &'static str, role| {
         trial(&format!("tests::kills::{name}"), move || -> Result<(), Failed> {
-            with_home(async |home| storm(home, role, plan).await)
-                .map_err(|failed| format!("seed {}: {}", plan.seed, failed.message().unwrap_or("?")).into())
+            with_home(async |home| storm(home, role, plan).await).map_err(|failed| {
+                format!("seed {}: {}", plan.seed, failed.message().unwrap_or("?")).into()
+            })
         })
     };
     vec![

@@ -117,8 +117,7 @@ async fn five_clients_at_once_start_one_daemon(home: &Home) {
     let repo = home.repo().await;
     let up = async |number: usize| {
         let script = format!("echo {number}");
-        let printed =
-            home.done(&["up", repo.to_str().unwrap(), "--rm", "--exec", &script]).await;
+        let printed = home.done(&["up", repo.to_str().unwrap(), "--rm", "--exec", &script]).await;
         assert_eq!(printed, format!("{number}\n"));
     };
     join_all((0..5).map(up)).await;

@@ -239,7 +239,12 @@ async fn bad_requests_are_named_and_leave_nothing(home: &Home) {
 }
 
 /// Reads changes until `enough` were seen; each is its id and its data.
-async fn changes(server: &Server, token: &str, after: &str, enough: usize) -> Vec<(String, String)> {
+async fn changes(
+    server: &Server,
+    token: &str,
+    after: &str,
+    enough: usize,
+) -> Vec<(String, String)> {
     let request = server.ask(Method::GET, "/api/events", token).header("last-event-id", after);
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
