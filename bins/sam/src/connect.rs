@@ -131,8 +131,32 @@ fn log(data_dir: &Path) -> PathBuf {
 }
 
 /// Starts a daemon and waits until it answers. Where another process was faster, that one's is
-/// used.
+/// used; should that one end meanwhile, the next attempt starts one.
 async fn start(data_dir: &Path, client: &Client) -> Result<Health> {
+    let mut refusal = None;
+    let starting = async {
+        loop {
+            refusal = launch(data_dir).await?;
+            let answer = deadline::within(deadline::DAEMON_ANSWER, answering(client)).await;
+            if let Some(answer) = answer {
+                return answer;
+            }
+        }
+    };
+    let outcome = deadline::within(deadline::DAEMON_START, starting).await;
+    let late = || Error::new(ErrorKind::Timeout, "the daemon was not ready within 15 seconds");
+    outcome.unwrap_or_else(|| Err(refusal.unwrap_or_else(late))).map_err(|error| {
+        let error = error.with_context("log", log(data_dir).display());
+        match error.hint() {
+            Some(_) => error,
+            None => error.with_hint("the log says more"),
+        }
+    })
+}
+
+/// Starts a daemon and waits for its first line. Returns its refusal where another process holds
+/// the directory, which may be a daemon that is about to answer.
+async fn launch(data_dir: &Path) -> Result<Option<Error>> {
     let program =
         config::current_exe().map_err(|cause| system("sam cannot find its own program", cause))?;
     let mut child = Command::new(program)
@@ -146,34 +170,27 @@ async fn start(data_dir: &Path, client: &Client) -> Result<Health> {
         .stderr(open_log(data_dir)?)
         .spawn()
         .map_err(|cause| system("the daemon cannot be started", cause))?;
-    let starting = async {
-        match first_line(child.stdout.take()).await? {
-            line if line == DAEMON_READY_LINE => {}
-            line => match serde_json::from_str::<StartFailure>(&line) {
-                // Another daemon holds the directory, or is about to.
-                Ok(failure) if failure.to_error().kind() == ErrorKind::Conflict => {}
-                Ok(failure) => return Err(failure.to_error()),
-                Err(_) => {
-                    return Err(Error::new(ErrorKind::Unavailable, "the daemon ended at once"));
-                }
-            },
+    let line = first_line(child.stdout.take()).await?;
+    if line == DAEMON_READY_LINE {
+        return Ok(None);
+    }
+    match serde_json::from_str::<StartFailure>(&line) {
+        Ok(failure) if failure.to_error().kind() == ErrorKind::Conflict => {
+            Ok(Some(failure.to_error()))
         }
-        loop {
-            match client.health().await {
-                Err(error) if nobody_listens(&error) => deadline::pause(LOOK_AGAIN).await,
-                other => return other,
-            }
+        Ok(failure) => Err(failure.to_error()),
+        Err(_) => Err(Error::new(ErrorKind::Unavailable, "the daemon ended at once")),
+    }
+}
+
+/// Waits until somebody listens.
+async fn answering(client: &Client) -> Result<Health> {
+    loop {
+        match client.health().await {
+            Err(error) if nobody_listens(&error) => deadline::pause(LOOK_AGAIN).await,
+            other => return other,
         }
-    };
-    let late = || Error::new(ErrorKind::Timeout, "the daemon was not ready within 15 seconds");
-    let outcome = deadline::within(deadline::DAEMON_START, starting).await;
-    outcome.ok_or_else(late).flatten().map_err(|error| {
-        let error = error.with_context("log", log(data_dir).display());
-        match error.hint() {
-            Some(_) => error,
-            None => error.with_hint("the log says more"),
-        }
-    })
+    }
 }
 
 async fn first_line(stdout: Option<ChildStdout>) -> Result<String> {

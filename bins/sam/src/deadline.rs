@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Longest start of a daemon.
 pub(crate) const DAEMON_START: Duration = Duration::from_secs(15);
+/// How long a daemon that has the directory may take to answer before another start is tried.
+pub(crate) const DAEMON_ANSWER: Duration = Duration::from_secs(2);
 /// Longest end of a daemon.
 pub(crate) const DAEMON_STOP: Duration = Duration::from_secs(30);
 /// Longest wait for a workspace to become what was asked for.

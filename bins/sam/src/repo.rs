@@ -24,17 +24,24 @@ pub(crate) struct Resolved {
 /// # Errors
 /// `BadInput` when it is no repository, or a local one although the server is elsewhere.
 pub(crate) async fn resolve(text: &str, local: bool) -> Result<Resolved> {
-    if !is_path(text) {
+    // By a URL one may mean a directory of the server; whether it reads those is its own decision.
+    let is_url = !local && text.starts_with("file://");
+    if is_url || !is_path(text) {
         let repo = text.parse().map_err(|cause: ParseRepoError| bad(&cause.to_string()))?;
         return Ok(Resolved { repo, remark: None });
     }
     if !local {
-        return Err(bad("the server cannot see a directory of this machine")
-            .with_hint("push it somewhere and give that URL, or leave --server out"));
+        return Err(bad("the server cannot see a directory of this machine").with_hint(
+            "push it somewhere and give that URL, or file:///path for a directory of the \
+                 server's machine, or leave --server out",
+        ));
     }
     let path = Path::new(text.strip_prefix("file://").unwrap_or(text));
     let path = std::fs::canonicalize(path).map_err(|cause| {
-        bad("there is no such directory").with_context("path", path.display()).with_source(cause)
+        bad("there is no such directory")
+            .with_context("path", path.display())
+            .with_hint("check the path, or give a URL or owner/name on GitHub")
+            .with_source(cause)
     })?;
     let (top, bare) = top_level(&path).await?;
     let repo = top.parse().map_err(|cause: ParseRepoError| bad(&cause.to_string()))?;
@@ -150,13 +157,15 @@ mod tests {
         let error = resolve(plain, false).await.unwrap_err();
         assert_eq!((error.kind(), error.hint().is_some()), (ErrorKind::BadInput, true));
         let missing = resolve("/nowhere/at/all", true).await.unwrap_err();
-        assert_eq!(missing.kind(), ErrorKind::BadInput);
+        assert_eq!((missing.kind(), missing.hint().is_some()), (ErrorKind::BadInput, true));
         let secret = resolve("https://u:canary@example.org/x", true).await.unwrap_err();
         assert!(!format!("{secret:?}").contains("canary"));
     }
 
     #[tokio::test]
     async fn urls_and_short_names_are_left_as_they_are() {
+        let there = resolve("file:///srv/hello", false).await.unwrap();
+        assert_eq!(there.repo.as_str(), "file:///srv/hello");
         let resolved = resolve("octo/hello", false).await.unwrap();
         assert_eq!(resolved.repo.as_str(), "https://github.com/octo/hello.git");
     }

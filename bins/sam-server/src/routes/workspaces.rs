@@ -62,7 +62,10 @@ fn parse(app: &App, request: CreateWorkspace) -> Result<NewWorkspace> {
         .with_hint("give the repository's URL"));
     }
     let name = request.name.map(|name| name.parse::<WorkspaceName>()).transpose();
-    let name = name.map_err(|error| bad(error.to_string()))?;
+    let name = name.map_err(|error| {
+        bad(error.to_string())
+            .with_hint("choose such a name, or give none to have one made of the repository's")
+    })?;
     let size = match request.size.as_deref() {
         None => Size::default(),
         Some("small") => Size::Small,

@@ -263,6 +263,7 @@ async fn a_full_disk_fails_one_step_and_is_survived(home: &Home) {
     assert_failed(&output, status, &[]);
 
     // With room again everything is as it should be.
+    drop(file);
     fs::remove_file(&ballast).unwrap();
     eventually("it works again", async || {
         let output = home.run(&["delete", "a"]).await;

@@ -17,8 +17,8 @@ use crate::processes::Role;
 trials! {
     two_viewers_see_the_same_and_a_third_goes_on_where_it_was,
     a_new_size_reaches_the_program_and_all_viewers,
-    what_is_printed_survives_kills_of_the_agent_byte_for_byte,
-    what_is_printed_survives_a_kill_of_the_daemon,
+    what_is_printed_survives_a_killed_agent_byte_for_byte,
+    what_is_printed_survives_a_killed_daemon,
     malformed_frames_close_their_own_socket_only,
     terminals_that_are_not_there_are_refused,
 }
@@ -142,7 +142,7 @@ fn counting() -> (String, Vec<u8>) {
     (script, expected.into_bytes())
 }
 
-async fn what_is_printed_survives_kills_of_the_agent_byte_for_byte(home: &Home) {
+async fn what_is_printed_survives_a_killed_agent_byte_for_byte(home: &Home) {
     with_workspace(home).await;
     let (script, expected) = counting();
     let id = open(home, &script).await;
@@ -163,7 +163,7 @@ async fn what_is_printed_survives_kills_of_the_agent_byte_for_byte(home: &Home) 
     home.done(&["delete", "a"]).await;
 }
 
-async fn what_is_printed_survives_a_kill_of_the_daemon(home: &Home) {
+async fn what_is_printed_survives_a_killed_daemon(home: &Home) {
     with_workspace(home).await;
     let (script, expected) = counting();
     let id = open(home, &script).await;
