@@ -42,7 +42,10 @@ fn people() -> Router<App> {
         .route("/api/workspaces/{workspace}/start", post(workspaces::start))
         .route("/api/workspaces/{workspace}/stop", post(workspaces::stop))
         .route("/api/workspaces/{workspace}/lease", put(workspaces::renew))
-        .route("/api/workspaces/{workspace}/terminals", get(terminals::list).post(terminals::open))
+        .route(
+            "/api/workspaces/{workspace}/terminals",
+            get(terminals::collection).post(terminals::collection),
+        )
         .route("/api/workspaces/{workspace}/terminals/{terminal}", delete(terminals::close))
         .route("/api/workspaces/{workspace}/terminals/{terminal}/attach", any(terminals::attach))
         .route("/api/workspaces/{workspace}/exec", any(terminals::exec))

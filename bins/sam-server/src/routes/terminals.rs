@@ -62,17 +62,8 @@ async fn pass(app: &App, grant: &Grant, path: String, request: Request) -> Resul
     app.controller.send(grant, passed).await
 }
 
-pub(super) async fn list(
-    State(app): State<App>,
-    identity: Identity,
-    Path(workspace): Path<String>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (grant, base) = grant(&app, &identity, &workspace, NodeRight::Terminal).await?;
-    Ok(pass(&app, &grant, format!("{base}/terminals"), request).await?)
-}
-
-pub(super) async fn open(
+/// Lists the terminals of a workspace, or opens one: the agent tells by the method.
+pub(super) async fn collection(
     State(app): State<App>,
     identity: Identity,
     Path(workspace): Path<String>,
