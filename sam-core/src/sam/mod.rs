@@ -71,7 +71,7 @@ impl Sam {
         SamBuilder::new(store, compute)
     }
 
-    /// Carries one due record one step forward.
+    /// Carries one due record as far as it can go without waiting.
     ///
     /// # Errors
     /// What the store answered.

@@ -16,8 +16,8 @@ use crate::store::{
     Store as _, Write,
 };
 
-/// Looks, effects and refused commits of one record before its lease is given back, so that no
-/// record holds a worker for ever.
+/// Looks, effects, writes and refused commits of one record before its lease is given back, so that
+/// no record holds a worker for ever.
 const ROUNDS_MAX: usize = 8;
 /// Questions to the store about a commit whose outcome is unknown.
 const OUTCOME_QUESTIONS_MAX: u32 = 5;
@@ -112,9 +112,13 @@ impl<R: Resource> Driver<R> {
                 Ok(Round::Over)
             }
             Decision::Write(transition) => {
-                let used = LeaseUse::Release(lease.clone());
-                self.write(engine, used, current, *transition).await?;
-                Ok(Round::Over)
+                // What is due at once goes on under the same lease: giving it back and claiming it
+                // again would only be two more waits for the store.
+                let goes_on = transition.due == Due::NOW;
+                let used = if goes_on { LeaseUse::Keep } else { LeaseUse::Release };
+                self.write(engine, used(lease.clone()), current, *transition).await?;
+                *observation = None;
+                Ok(if goes_on { Round::Again } else { Round::Over })
             }
             Decision::Look(look) => {
                 let looking = self.0.look(&current.record, &look);
