@@ -9,7 +9,9 @@ use sam_core::store::{
     Commit, Committed, Due, Index, Lease, LeaseUse, RecordKey, Refusal, Rev, SetBy, UniqueChange,
     View, Write, WriteOp, judge,
 };
+use sam_core::time::Timestamp;
 
+use super::leases::Held;
 use super::writer::Batch;
 use super::{leases, query};
 
@@ -18,8 +20,16 @@ use super::{leases, query};
 struct Known {
     number: i64,
     version: u64,
-    /// Whether the write leaves the indexed values as they are.
-    same_index: bool,
+    moved: Moved,
+}
+
+/// Which indexed values a write changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    Nothing,
+    /// The first alone, as a change of state does.
+    First,
+    More,
 }
 
 /// All that the judge will ask for.
@@ -28,7 +38,8 @@ struct Loaded<'c> {
     /// First the written records, in the order of the writes.
     records: Vec<(&'c RecordKey, Option<Known>)>,
     names: Vec<(&'c str, &'c str, Option<RecordKey>)>,
-    holds: bool,
+    held: Option<Held<'c>>,
+    now: Timestamp,
 }
 
 impl View for Loaded<'_> {
@@ -43,7 +54,7 @@ impl View for Loaded<'_> {
     }
 
     fn holds(&self, _lease: &Lease) -> bool {
-        self.holds
+        self.held.as_ref().is_none_or(|held| held.is_current(self.now))
     }
 }
 
@@ -55,16 +66,23 @@ pub(super) fn commit(
     if let Some(done) = query::outcome(batch.connection, commit.id)? {
         return Ok(Ok(done)); // C2
     }
-    let loaded = load(batch, commit)?;
+    let mut loaded = load(batch, commit)?;
     if let Err(refusal) = judge(&loaded, commit) {
         return Ok(Err(refusal));
     }
-    let held = commit.lease.as_ref().map(|used| &used.lease().key);
     let mut versions = Vec::with_capacity(commit.writes.len());
     for (write, (_, known)) in commit.writes.iter().zip(&loaded.records) {
-        let by = if held == Some(&write.key) { SetBy::Holder } else { SetBy::Other };
-        if let Some(version) = apply_write(batch, commit, write, (*known, by))? {
-            versions.push((write.key.clone(), version));
+        let Some(version) = apply_write(batch, commit, write, *known)? else { continue };
+        versions.push((write.key.clone(), version));
+        let due = match write.op {
+            WriteOp::Put { due, .. } => Some(due),
+            _ => None,
+        };
+        match (loaded.held.as_mut().filter(|held| *held.key() == write.key), due) {
+            (Some(held), Some(due)) => held.set(due, SetBy::Holder, batch.now),
+            (Some(held), None) => held.clear(),
+            (None, Some(due)) => leases::set(batch, &write.key, due, SetBy::Other)?,
+            (None, None) => leases::clear(batch, &write.key)?,
         }
     }
     for change in &commit.unique {
@@ -72,11 +90,17 @@ pub(super) fn commit(
     }
     for key in &commit.wakes {
         if known(batch.connection, key, None)?.is_some() {
-            leases::set(batch, key, Due::NOW, SetBy::Other)?;
+            match loaded.held.as_mut().filter(|held| held.key() == key) {
+                Some(held) => held.set(Due::NOW, SetBy::Other, batch.now),
+                None => leases::set(batch, key, Due::NOW, SetBy::Other)?,
+            }
         }
     }
-    if let Some(LeaseUse::Release(lease)) = &commit.lease {
-        leases::release(batch, lease, Due::Never)?;
+    if let Some(held) = &mut loaded.held {
+        if matches!(commit.lease, Some(LeaseUse::Release(_))) {
+            held.release(batch.now);
+        }
+        held.save(batch)?;
     }
     if versions.is_empty() {
         batch
@@ -109,11 +133,11 @@ fn load<'c>(batch: &Batch<'_>, commit: &'c Commit) -> rusqlite::Result<Loaded<'c
             names.push((*space, key.as_str(), holder(connection, space, key)?));
         }
     }
-    let holds = match &commit.lease {
-        Some(used) => leases::holds(batch, used.lease())?,
-        None => true,
+    let held = match &commit.lease {
+        Some(used) => Some(Held::load(batch, used.lease())?),
+        None => None,
     };
-    Ok(Loaded { records, names, holds })
+    Ok(Loaded { records, names, held, now: batch.now })
 }
 
 fn known(
@@ -125,12 +149,14 @@ fn known(
     connection
         .prepare_cached(sql)?
         .query_row((key.kind.as_str(), &key.id), |row| {
-            let mut same_index = true;
+            let mut moved = Moved::Nothing;
             for (position, value) in index.into_iter().flatten().enumerate() {
                 let wanted = value.as_ref().map_or(ValueRef::Null, |text| text.as_str().into());
-                same_index &= row.get_ref(2 + position)? == wanted;
+                if row.get_ref(2 + position)? != wanted {
+                    moved = if position == 0 { Moved::First } else { Moved::More };
+                }
             }
-            Ok(Known { number: row.get(0)?, version: row.get(1)?, same_index })
+            Ok(Known { number: row.get(0)?, version: row.get(1)?, moved })
         })
         .optional()
 }
@@ -148,21 +174,19 @@ fn apply_write(
     batch: &mut Batch<'_>,
     commit: &Commit,
     write: &Write,
-    (known, by): (Option<Known>, SetBy),
+    known: Option<Known>,
 ) -> rusqlite::Result<Option<u64>> {
     let version = known.map_or(0, |known| known.version) + 1;
     let rev = batch.head.rev + 1;
     match (&write.op, known) {
-        (WriteOp::Put { index, body, due }, known) => {
+        (WriteOp::Put { index, body, .. }, known) => {
             put(batch.connection, (&write.key, index, body), known, (version, rev))?;
-            leases::set(batch, &write.key, *due, by)?;
             append(batch, commit, write, (rev, version, 1, body))?;
         }
         (_, Some(known)) => {
             let sql = "DELETE FROM record WHERE number = ?1 RETURNING body";
             let mut statement = batch.connection.prepare_cached(sql)?;
             let body: String = statement.query_row([known.number], |row| row.get(0))?;
-            leases::clear(batch, &write.key)?;
             append(batch, commit, write, (rev, version, 0, &body))?;
         }
         (_, None) => return Ok(None),
@@ -180,12 +204,17 @@ fn put(
     let [k1, k2, k3] = index;
     match known {
         // Naming the indexed columns would rewrite their indexes although nothing changed.
-        Some(Known { number, same_index: true, .. }) => connection
+        Some(Known { number, moved: Moved::Nothing, .. }) => connection
             .prepare_cached(
                 "UPDATE record SET version = ?2, rev = ?3, body = ?4 WHERE number = ?1",
             )?
             .execute((number, version, rev, body)),
-        Some(Known { number, .. }) => connection
+        Some(Known { number, moved: Moved::First, .. }) => connection
+            .prepare_cached(
+                "UPDATE record SET version = ?2, rev = ?3, body = ?4, k1 = ?5 WHERE number = ?1",
+            )?
+            .execute((number, version, rev, body, k1)),
+        Some(Known { number, moved: Moved::More, .. }) => connection
             .prepare_cached(
                 "UPDATE record SET version = ?2, rev = ?3, body = ?4, k1 = ?5, k2 = ?6, k3 = ?7
                  WHERE number = ?1",

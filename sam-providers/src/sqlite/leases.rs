@@ -69,9 +69,46 @@ pub(super) fn set(batch: &Batch<'_>, key: &RecordKey, due: Due, by: SetBy) -> ru
     replace(batch, key, old.as_ref(), new.as_ref())
 }
 
-/// Returns whether a lease is the current one and has not ended.
-pub(super) fn holds(batch: &Batch<'_>, lease: &Lease) -> rusqlite::Result<bool> {
-    Ok(load(batch, &lease.key)?.is_some_and(|row| row.is_held_under(lease, batch.now)))
+/// The row of the record whose lease a commit is made under: read once, written once.
+#[derive(Debug)]
+pub(super) struct Held<'c> {
+    lease: &'c Lease,
+    old: Option<DueRow>,
+    new: Option<DueRow>,
+}
+
+impl<'c> Held<'c> {
+    pub(super) fn load(batch: &Batch<'_>, lease: &'c Lease) -> rusqlite::Result<Self> {
+        let old = load(batch, &lease.key)?;
+        Ok(Self { lease, new: old.clone(), old })
+    }
+
+    pub(super) const fn key(&self) -> &'c RecordKey {
+        &self.lease.key
+    }
+
+    /// Returns whether the lease is the current one and has not ended.
+    pub(super) fn is_current(&self, now: Timestamp) -> bool {
+        self.new.as_ref().is_some_and(|row| row.is_held_under(self.lease, now))
+    }
+
+    pub(super) fn set(&mut self, due: Due, by: SetBy, now: Timestamp) {
+        self.new = DueRow::after_set(self.new.take(), due, by, now);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.new = None;
+    }
+
+    pub(super) fn release(&mut self, now: Timestamp) {
+        if self.is_current(now) {
+            self.new = self.new.take().and_then(|row| row.after_release(Due::Never, now));
+        }
+    }
+
+    pub(super) fn save(&self, batch: &Batch<'_>) -> rusqlite::Result<()> {
+        replace(batch, self.key(), self.old.as_ref(), self.new.as_ref())
+    }
 }
 
 /// Gives a lease back; does nothing when it was lost.

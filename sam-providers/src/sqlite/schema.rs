@@ -166,7 +166,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.execute_batch(
         "PRAGMA synchronous=FULL;
-         PRAGMA wal_autocheckpoint=1000;
+         PRAGMA wal_autocheckpoint=4000;
          PRAGMA cache_size=-8192;
          PRAGMA temp_store=MEMORY;
          PRAGMA foreign_keys=ON;

@@ -153,6 +153,24 @@ pub(super) async fn a_list_filters_by_each_indexed_value(store: &Fresh) -> Resul
     ensure_eq!(first, ["r3", "r5"], "after a value changed");
     let record = store.store.load(&thing("r1")).await?;
     ensure_eq!(record.map(|record| record.index), Some(moved), "values of the record");
+    each_value_moves_alone_and_with_others(store).await
+}
+
+async fn each_value_moves_alone_and_with_others(store: &Fresh) -> Result<(), Failure> {
+    let fields = [IndexField::First, IndexField::Second, IndexField::Third];
+    let mut values = [0; 3];
+    store.write(put("s", Expect::Absent).with_index(values.map(|v| Some(format!("s{v}"))))).await?;
+    for changed in 1..8_u64 {
+        for (bit, value) in values.iter_mut().enumerate() {
+            *value += u64::from(changed & (1 << bit) != 0);
+        }
+        let index = values.map(|value| Some(format!("s{value}")));
+        store.write(put("s", Expect::Version(changed)).with_index(index.clone())).await?;
+        for (field, value) in fields.into_iter().zip(index.into_iter().flatten()) {
+            let query = ListQuery::new(THING).with_filter(field, value.as_str());
+            ensure_eq!(all(store, &query).await?, ["s"], "{field:?} after change {changed}");
+        }
+    }
     Ok(())
 }
 
