@@ -24,7 +24,7 @@ pub(crate) fn bare_transactions(path: &Path, span: Duration) -> Result<f64> {
     let connection = Connection::open(path)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.execute_batch(
-        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA cache_size=-8192;
+        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-8192;
          CREATE TABLE record (number INTEGER PRIMARY KEY, version INTEGER, body TEXT) STRICT;
          CREATE TABLE change (rev INTEGER PRIMARY KEY, number INTEGER, body TEXT) STRICT;",
     )?;
