@@ -68,7 +68,7 @@ fn look(pid: i32, mark: &[u8]) -> Option<Process> {
         return None;
     }
     let words: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
-    let has = |word: &[u8]| words.iter().any(|other| *other == word);
+    let has = |word: &[u8]| words.contains(&word);
     let role = if has(b"daemon") && has(b"run") || words[0].ends_with(b"/sam-server") {
         Role::Daemon
     } else if has(b"holder") && has(b"--dir") {
