@@ -89,6 +89,7 @@ crate::home::trials! {
     fn single,
     a_killed_daemon_and_a_killed_agent_are_not_noticed_by_what_runs,
     a_killed_holder_takes_its_processes_with_it_and_the_files_stay,
+    a_holder_that_is_killed_while_no_daemon_runs_is_missed,
 }
 
 /// Starts something in the workspace that leaves its parents and ignores what it is asked, and
@@ -138,6 +139,20 @@ async fn a_killed_holder_takes_its_processes_with_it_and_the_files_stay(home: &H
     println!("usable {} ms after the holder was killed", span.as_millis());
     assert!(span < SINGLE_RECOVERY, "{span:?}");
     assert_eq!(home.done(&["exec", "a", "--", "cat", "pid"]).await, format!("{pid}\n"));
+    home.done(&["delete", "a"]).await;
+}
+
+async fn a_holder_that_is_killed_while_no_daemon_runs_is_missed(home: &Home) {
+    let repo = home.repo().await;
+    home.up(&repo, "a").await;
+    home.kill_daemon().await;
+    let (holder, agent) = (home.one(Role::Holder).await, home.one(Role::Agent).await);
+    holder.kill();
+    let gone = async || [&holder, &agent].iter().all(|one| !processes::runs(one.pid)).then_some(());
+    eventually("holder and agent are gone", gone).await;
+    let span = usable_again(home).await;
+    println!("usable {} ms after daemon and holder were killed", span.as_millis());
+    assert!(span < SINGLE_RECOVERY, "{span:?}");
     home.done(&["delete", "a"]).await;
 }
 
