@@ -210,6 +210,8 @@ impl Home {
                 let group = Path::new(mount).join(format!("sam-{id}"));
                 if group.exists() {
                     wrong.push(format!("control group {}", group.display()));
+                    // Empty by now; it is told all the same.
+                    let _removed = fs::remove_dir(group);
                 }
             }
         }
