@@ -11,6 +11,7 @@ use sam_agent::wire::ServerKey;
 use sam_core::auth::ChallengeKey;
 use sam_core::entropy::Entropy;
 use sam_core::keys::{Ed25519Signer, Signer as _};
+use sam_core::node::NodeState;
 use sam_core::time::Clock;
 use sam_core::{NodeId, Report, Result, Sam};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
@@ -30,6 +31,9 @@ use crate::routes::agent_router;
 
 /// Link changes that wait to be told to the engine; more are noticed by its next look.
 const LINK_CHANGES_MAX: usize = 1_024;
+/// How long after the start the nodes are looked at whose agents did not dial in again. Shorter than
+/// an agent's longest pause: one that comes later is merely unreachable until then.
+const RETURN_WITHIN: Duration = Duration::from_secs(3);
 /// How long open requests may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -113,6 +117,7 @@ impl Running {
         let socket = OwnerSocket::bind(&agents_path)?;
         let agents = tokio::spawn(serve(socket, agent_router(app.clone()), shutdown.clone()));
         tokio::spawn(tell_engine(sam.clone(), changes, shutdown.clone()));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(app.clone())));
         let engine = tokio::spawn(async move {
             if let Err(error) = sam.run(shutdown.cancelled()).await {
                 tracing::error!(error = %Report::new(&error), "the engine stopped");
@@ -159,6 +164,36 @@ async fn tell_engine(sam: Sam, mut changes: mpsc::Receiver<NodeId>, shutdown: Ca
     while let Some(Some(node)) = shutdown.run_until_cancelled(changes.recv()).await {
         if let Err(error) = sam.node_link_changed(node).await {
             tracing::warn!(node.id = %node, error = %Report::new(&error), "the engine was not told");
+        }
+    }
+}
+
+/// Tells the engine which nodes have no link some time after the start. Links end with the process
+/// that had them, so a node that went down meanwhile is announced by nobody else.
+async fn miss_links(app: App) {
+    deadline::sleep(RETURN_WITHIN).await;
+    let mut after = None;
+    loop {
+        let listed = app.sam.list_nodes(after, 200).await;
+        let (nodes, next) = match listed {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(error = %Report::new(&error), "nodes without a link were not looked for");
+                return;
+            }
+        };
+        for node in nodes.iter().filter(|node| node.record.state == NodeState::Ready) {
+            let id = node.record.id;
+            if app.controller.is_connected(id) {
+                continue;
+            }
+            if let Err(error) = app.sam.node_link_changed(id).await {
+                tracing::warn!(node.id = %id, error = %Report::new(&error), "the engine was not told");
+            }
+        }
+        after = next;
+        if after.is_none() {
+            return;
         }
     }
 }

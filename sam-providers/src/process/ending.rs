@@ -123,6 +123,16 @@ impl Local {
         if !self.end(key, &self.tree.deleting(key.as_str())).await? {
             return Ok(Deletion::InProgress);
         }
+        // What was ended may have made the old directory anew in its last moments.
+        if tree::is_directory(&self.tree.directory(key.as_str()))? {
+            let (names, tree, text) = (self.tree.lock().await?, self.tree.clone(), key.to_string());
+            blocking(move || {
+                let removed = tree.remove_remade(&text);
+                drop(names);
+                removed
+            })
+            .await?;
+        }
         let (tree, text) = (self.tree.clone(), key.to_string());
         blocking(move || tree.remove_deleting(&text)).await?;
         Ok(Deletion::Gone)

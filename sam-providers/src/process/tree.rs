@@ -146,6 +146,16 @@ impl Tree {
         }
     }
 
+    /// Removes a directory that has the name of a machine and never was one: a machine appears whole,
+    /// with the file that says whose it is. The caller holds the root's lock.
+    pub(super) fn remove_remade(&self, key: &str) -> Result<()> {
+        let dir = self.directory(key);
+        if !is_directory(&dir)? || dir.join(wire::MACHINE).exists() {
+            return Ok(());
+        }
+        remove(&dir).and_then(|()| sync(&self.root)).map_err(|error| map::file(&dir, error))
+    }
+
     /// Removes a machine that is deleted, and makes that last.
     pub(super) fn remove_deleting(&self, key: &str) -> Result<()> {
         let dir = self.deleting(key);

@@ -37,6 +37,7 @@ trials! {
     the_directory_holds_what_the_agent_needs_and_nobody_else_reads_it,
     deleting_ends_what_ran_away_from_a_live_holder,
     deleting_ends_what_ran_away_from_a_dead_holder,
+    what_a_dying_process_makes_anew_goes_too,
     switching_off_ends_everything_and_keeps_the_files,
     a_process_of_nobody_and_one_of_another_node_are_untouched,
     eight_creations_at_once_start_one_holder,
@@ -153,6 +154,24 @@ async fn deleting_ends_what_ran_away_from_a_dead_holder(home: &Home) -> Outcome 
     assert!(runs(away) && runs(deeper));
     gone(home, &request.key).await?;
     assert!(!runs(away) && !runs(deeper));
+    Ok(())
+}
+
+async fn what_a_dying_process_makes_anew_goes_too(home: &Home) -> Outcome {
+    // Four at once, so that one is at it between the renaming and its end.
+    let mut made = Vec::new();
+    for _ in 0..4 {
+        let request = create(home).await?;
+        let dir = home.machine_dir(&request.key);
+        let script = format!("while :; do mkdir -p {}/ws/x; done", dir.display());
+        home.tell(&request.key, &format!("({script}) & echo ready > ready"));
+        eventually("the script runs", || dir.join("ws/x").is_dir()).await;
+        made.push(request.key);
+    }
+    for key in &made {
+        gone(home, key).await?;
+        assert!(!home.machine_dir(key).exists());
+    }
     Ok(())
 }
 

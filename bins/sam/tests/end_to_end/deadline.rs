@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Longest run of anything that is not expected to take long. Generous: the machine may be busy.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 

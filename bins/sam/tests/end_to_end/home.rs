@@ -210,6 +210,8 @@ impl Home {
                 let group = Path::new(mount).join(format!("sam-{id}"));
                 if group.exists() {
                     wrong.push(format!("control group {}", group.display()));
+                    // Empty by now; it is told all the same.
+                    let _removed = fs::remove_dir(group);
                 }
             }
         }
@@ -260,6 +262,23 @@ pub(crate) fn with_home(test: impl AsyncFnOnce(&Home)) -> Result<(), Failed> {
             }
         }
     })
+}
+
+/// Shows that the look at the end sees what it is there for.
+pub(crate) fn seeing() -> Vec<libtest_mimic::Trial> {
+    let sees = || {
+        let outcome = with_home(async |home| {
+            let repo = home.repo().await;
+            home.up(&repo, "a").await;
+        });
+        let told = outcome.err().and_then(|failed| failed.message().map(str::to_owned));
+        let told = told.expect("what was left behind was not seen");
+        for word in ["process Process", "role: Holder", "directory nd-", "record workspace ws-"] {
+            assert!(told.contains(word), "{word:?} is missing: {told}");
+        }
+        Ok(())
+    };
+    vec![trial("tests::home::what_is_left_behind_fails_a_test", sees)]
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> String {

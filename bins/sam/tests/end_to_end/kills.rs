@@ -6,9 +6,9 @@
 //! What happens when is drawn from a seed, which is printed; the moments are the system's own, so a
 //! seed repeats the plan and not the exact interleaving.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -19,7 +19,7 @@ use sam_core::entropy::SeededEntropy;
 
 use crate::deadline::{at_most, eventually, pause, until};
 use crate::home::{Home, said, trial, with_home};
-use crate::processes::Role;
+use crate::processes::{self, Role};
 
 /// Kills of each sort of process when nobody asks for more.
 const KILLS: u64 = 15;
@@ -31,6 +31,8 @@ const KILL_AFTER_MS: u64 = 400;
 const PATIENCE_MS: u64 = 3_000;
 /// Longest storm; what is asked for more kills than fit fails.
 const STORM: Duration = Duration::from_mins(8);
+/// How long one may wait after a single kill.
+const SINGLE_RECOVERY: Duration = Duration::from_secs(15);
 /// How long the workspaces may take to become what is wanted once nobody is killed any more.
 const RECOVERY: Duration = Duration::from_secs(90);
 
@@ -66,25 +68,107 @@ impl Plan {
 }
 
 pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
-    let victim = |name: &'static str, role| {
+    let victim = |name: &'static str, role: Option<Role>| {
         trial(&format!("tests::kills::{name}"), move || -> Result<(), Failed> {
             with_home(async |home| storm(home, role, plan).await).map_err(|failed| {
                 format!("seed {}: {}", plan.seed, failed.message().unwrap_or("?")).into()
             })
         })
     };
-    vec![
-        victim("the_daemon_is_killed_at_any_moment", Role::Daemon),
-        victim("the_agent_is_killed_at_any_moment", Role::Agent),
-        victim("the_holder_is_killed_at_any_moment", Role::Holder),
-    ]
+    let mut trials = single();
+    trials.extend([
+        victim("the_daemon_is_killed_at_any_moment", Some(Role::Daemon)),
+        victim("the_agent_is_killed_at_any_moment", Some(Role::Agent)),
+        victim("the_holder_is_killed_at_any_moment", Some(Role::Holder)),
+        victim("whatever_is_there_is_killed_at_any_moment", None),
+    ]);
+    trials
 }
 
-async fn storm(home: &Home, role: Role, plan: Plan) {
-    println!("killing {role:?} {} times, seed {}", plan.kills, plan.seed);
+crate::home::trials! {
+    fn single,
+    a_killed_daemon_and_a_killed_agent_are_not_noticed_by_what_runs,
+    a_killed_holder_takes_its_processes_with_it_and_the_files_stay,
+    a_holder_that_is_killed_while_no_daemon_runs_is_missed,
+}
+
+/// Starts something in the workspace that leaves its parents and ignores what it is asked, and
+/// returns its pid.
+async fn daemonize(home: &Home) -> i32 {
+    let script = "(setsid sh -c 'trap \"\" TERM HUP; echo $$ > pid.new; mv pid.new pid; \
+                  exec sleep 600' >/dev/null 2>&1 &); until [ -e pid ]; do sleep 0.02; done; cat pid";
+    let printed = home.done(&["exec", "a", "--shell", script]).await;
+    printed.trim().parse().expect("a pid")
+}
+
+/// Waits until commands run again, and says how long that took.
+async fn usable_again(home: &Home) -> Duration {
+    let begun_at = Instant::now();
+    eventually("a command runs", async || {
+        home.run(&["exec", "a", "--", "true"]).await.status.success().then_some(())
+    })
+    .await;
+    begun_at.elapsed()
+}
+
+async fn a_killed_daemon_and_a_killed_agent_are_not_noticed_by_what_runs(home: &Home) {
+    let repo = home.repo().await;
+    home.up(&repo, "a").await;
+    let pid = daemonize(home).await;
+    for role in [Role::Daemon, Role::Agent] {
+        let victim = home.one(role).await;
+        victim.kill();
+        let is_gone = async || (!processes::runs(victim.pid)).then_some(());
+        eventually("the victim is gone", is_gone).await;
+        let span = usable_again(home).await;
+        println!("usable {} ms after the {role:?} was killed", span.as_millis());
+        assert!(span < SINGLE_RECOVERY, "{span:?} after the {role:?}");
+        assert!(processes::runs(pid), "{role:?}");
+    }
+    home.done(&["delete", "a"]).await;
+    assert!(!processes::runs(pid));
+}
+
+async fn a_killed_holder_takes_its_processes_with_it_and_the_files_stay(home: &Home) {
+    let repo = home.repo().await;
+    home.up(&repo, "a").await;
+    let pid = daemonize(home).await;
+    home.one(Role::Holder).await.kill();
+    eventually("the orphan is ended", async || (!processes::runs(pid)).then_some(())).await;
+    let span = usable_again(home).await;
+    println!("usable {} ms after the holder was killed", span.as_millis());
+    assert!(span < SINGLE_RECOVERY, "{span:?}");
+    // A command may slip in before it is noticed that all processes were lost.
+    let kept = eventually("files can be read", async || {
+        let output = home.run(&["exec", "a", "--", "cat", "pid"]).await;
+        output.status.success().then_some(output.stdout)
+    })
+    .await;
+    assert_eq!(kept, format!("{pid}\n").as_bytes());
+    home.done(&["delete", "a"]).await;
+}
+
+async fn a_holder_that_is_killed_while_no_daemon_runs_is_missed(home: &Home) {
+    let repo = home.repo().await;
+    home.up(&repo, "a").await;
+    home.kill_daemon().await;
+    let (holder, agent) = (home.one(Role::Holder).await, home.one(Role::Agent).await);
+    holder.kill();
+    let gone = async || [&holder, &agent].iter().all(|one| !processes::runs(one.pid)).then_some(());
+    eventually("holder and agent are gone", gone).await;
+    let span = usable_again(home).await;
+    println!("usable {} ms after daemon and holder were killed", span.as_millis());
+    assert!(span < SINGLE_RECOVERY, "{span:?}");
+    home.done(&["delete", "a"]).await;
+}
+
+/// Kills processes of one role, or of any of the three.
+async fn storm(home: &Home, role: Option<Role>, plan: Plan) {
+    let shown = role.map_or("anything".to_owned(), |role| format!("the {role:?}"));
+    println!("killing {shown} {} times, seed {}", plan.kills, plan.seed);
     let repo = home.repo_named("repo", 300).await;
     home.done(&["ls"]).await;
-    let over = Cell::new(false);
+    let over = AtomicBool::new(false);
     let begun_at = Instant::now();
     let killing = async {
         let random = SeededEntropy::new(plan.seed);
@@ -92,14 +176,15 @@ async fn storm(home: &Home, role: Role, plan: Plan) {
         while kills < plan.kills {
             assert!(begun_at.elapsed() < STORM, "only {kills} kills until the storm's end");
             pause(Duration::from_millis(random.below(KILL_AFTER_MS))).await;
-            let found = home.those(role);
+            let mut found = home.processes();
+            found.retain(|one| role.map_or(one.role != Role::Other, |role| one.role == role));
             let chosen = random.below(found.len() as u64);
             if let Some(victim) = found.get(usize::try_from(chosen).expect("small")) {
                 victim.kill();
                 kills += 1;
             }
         }
-        over.set(true);
+        over.store(true, Ordering::Relaxed);
     };
     let clients = (0..CLIENTS).map(|number| {
         let random = SeededEntropy::new(plan.seed.wrapping_mul(1_000).wrapping_add(number));
@@ -109,19 +194,19 @@ async fn storm(home: &Home, role: Role, plan: Plan) {
     let stormed = begun_at.elapsed();
     let workspaces = settle(home).await;
     println!(
-        "{role:?}: {} kills in {:.1} s, settled in {:.1} s, {workspaces:?}",
+        "{shown}: {} kills in {:.1} s, settled in {:.1} s, {workspaces:?}",
         plan.kills,
         stormed.as_secs_f64(),
-        (begun_at.elapsed() - stormed).as_secs_f64()
+        begun_at.elapsed().saturating_sub(stormed).as_secs_f64()
     );
     take_all_away(home).await;
 }
 
 /// Works on one workspace after another until the storm is over.
-async fn client(home: &Home, repo: &Path, number: u64, random: SeededEntropy, over: &Cell<bool>) {
+async fn client(home: &Home, repo: &Path, number: u64, random: SeededEntropy, over: &AtomicBool) {
     let repo = repo.to_str().expect("UTF-8");
     let mut cycle = 0;
-    while !over.get() {
+    while !over.load(Ordering::Relaxed) {
         let name = format!("k{number}-{cycle}");
         cycle += 1;
         work(home, &random, &["up", repo, "--no-attach", "--name", &name]).await;

@@ -32,6 +32,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() -> ExitCode {
     let (plan, rest) = kills::Plan::take(std::env::args().collect());
     let trials: Vec<Trial> = [
+        home::seeing(),
         main_job::trials(),
         terminals::trials(),
         server::trials(),

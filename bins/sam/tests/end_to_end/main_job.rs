@@ -1,5 +1,6 @@
 //! `sam up`: the job people come for.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -63,7 +64,10 @@ async fn output_is_complete_in_order_and_apart(home: &Home) {
     let script = "seq 1 200000; echo told >&2";
     let output = home.run(&["up", repo.to_str().unwrap(), "-q", "--rm", "--exec", script]).await;
     assert!(output.status.success(), "{}", said(&output));
-    let expected: String = (1..=200_000).map(|number| format!("{number}\n")).collect();
+    let mut expected = String::new();
+    for number in 1..=200_000 {
+        writeln!(expected, "{number}").unwrap();
+    }
     assert!(output.stdout == expected.as_bytes(), "{} bytes", output.stdout.len());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "told\n");
 }
@@ -93,6 +97,7 @@ async fn ten_thousand_files_are_checked_out_clean(home: &Home) {
 async fn branches_tags_and_commits_are_checked_out(home: &Home) {
     let repo = home.repo().await;
     let first = home.git(&repo, &["rev-parse", "HEAD"]).await;
+    let short = home.git(&repo, &["rev-parse", "--short=12", "HEAD"]).await;
     home.git(&repo, &["tag", "v1"]).await;
     home.git(&repo, &["checkout", "-q", "-b", "topic/one"]).await;
     fs::write(repo.join("more"), "more").unwrap();
@@ -104,7 +109,7 @@ async fn branches_tags_and_commits_are_checked_out(home: &Home) {
     for (reference, commit, head) in [
         ("topic/one", &second, "topic/one"),
         ("v1", &first, "detached"),
-        (&first[..12], &first, "detached"),
+        (short.as_str(), &first, "detached"),
         (second.as_str(), &second, "detached"),
     ] {
         let arguments =

@@ -56,19 +56,24 @@ pub(crate) fn runs(pid: i32) -> bool {
 
 fn look(pid: i32, mark: &[u8]) -> Option<Process> {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let arguments = read("cmdline");
+    let (arguments, environment) = (read("cmdline"), read("environ"));
+    // Neither is there once a process has let go of its memory: it is on its way out and runs no
+    // more code.
+    if arguments.is_empty() && environment.is_empty() {
+        return None;
+    }
     let inside = || {
         let place = fs::read_link(format!("/proc/{pid}/cwd"));
         place.is_ok_and(|place| contains(place.as_os_str().as_encoded_bytes(), mark))
     };
-    if !contains(&arguments, mark) && !contains(&read("environ"), mark) && !inside() {
+    if !contains(&arguments, mark) && !contains(&environment, mark) && !inside() {
         return None;
     }
     if !runs(pid) {
         return None;
     }
     let words: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
-    let has = |word: &[u8]| words.iter().any(|other| *other == word);
+    let has = |word: &[u8]| words.contains(&word);
     let role = if has(b"daemon") && has(b"run") || words[0].ends_with(b"/sam-server") {
         Role::Daemon
     } else if has(b"holder") && has(b"--dir") {

@@ -207,8 +207,8 @@ async fn an_idempotency_key_gives_the_same_workspace(home: &Home) {
     let other = json!({"repo": repo, "name": "other"});
     let (status, refused) = server.create(&token, "key-1", &other).await;
     assert_eq!((status, &refused["code"]), (409, &json!("conflict")), "{refused}");
-    let (status, taken) = server.create(&token, "key-2", &body).await;
-    assert_eq!((status, &taken["code"]), (409, &json!("already_exists")), "{taken}");
+    let (status, same_name) = server.create(&token, "key-2", &body).await;
+    assert_eq!((status, &same_name["code"]), (409, &json!("already_exists")), "{same_name}");
     let list = server.ask(Method::GET, "/api/workspaces?all=true", &token).send().await.unwrap();
     assert_eq!(answer(list).await.1["items"].as_array().unwrap().len(), 1);
     server.delete(&token, first["id"].as_str().unwrap()).await;

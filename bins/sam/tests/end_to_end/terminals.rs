@@ -1,6 +1,8 @@
 //! Terminals through the daemon's API: what one sees is what the program printed, byte for byte,
 //! whoever of us is killed meanwhile.
 
+use std::fmt::Write as _;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use sam_api::client::{TerminalMessage, TerminalReceiver, TerminalSocket};
 use sam_api::wire::{
@@ -43,11 +45,15 @@ impl Seen {
     }
 
     fn lines(&self) -> usize {
-        self.bytes.iter().filter(|byte| **byte == b'\n').count()
+        self.bytes.split(|byte| *byte == b'\n').count() - 1
     }
 
     /// Reads until it is enough, or until the connection ends, and says which.
-    async fn read(&mut self, from: &mut TerminalReceiver, enough: impl Fn(&Self) -> bool) -> bool {
+    async fn read(
+        &mut self,
+        from: &mut TerminalReceiver,
+        enough: impl Fn(&Self) -> bool + Send + Sync,
+    ) -> bool {
         let reading = async {
             while !enough(self) {
                 match from.next().await {
@@ -138,7 +144,10 @@ fn counting() -> (String, Vec<u8>) {
         "i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); \
          [ $((i%10)) = 0 ] && sleep 0.03; done; exit 5"
     );
-    let expected: String = (0..LINES).map(|number| format!("line {number}\r\n")).collect();
+    let mut expected = String::new();
+    for number in 0..LINES {
+        write!(expected, "line {number}\r\n").unwrap();
+    }
     (script, expected.into_bytes())
 }
 
