@@ -17,7 +17,7 @@ use sam_core::{NodeId, Report, Result, Sam};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
 use sam_providers::sqlite::{SqliteOptions, SqliteStore};
 use sam_providers::system::{OsEntropy, SystemClock};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +77,8 @@ impl Running {
         };
         let (link_changed, changes) = mpsc::channel(LINK_CHANGES_MAX);
         let on_change = Arc::new(move |node: NodeId| {
-            if link_changed.try_send(node).is_err() {
+            // A closed channel means that we are ending: nobody needs to know.
+            if let Err(TrySendError::Full(_)) = link_changed.try_send(node) {
                 tracing::warn!(node.id = %node, "a link change is left to the next look");
             }
         });
