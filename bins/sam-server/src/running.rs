@@ -15,7 +15,7 @@ use sam_core::node::NodeState;
 use sam_core::time::Clock;
 use sam_core::{NodeId, Report, Result, Sam};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
-use sam_providers::sqlite::{SqliteOptions, SqliteStore};
+use sam_providers::sqlite::{Retention, SqliteOptions, SqliteStore};
 use sam_providers::system::{OsEntropy, SystemClock};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
@@ -34,6 +34,8 @@ const LINK_CHANGES_MAX: usize = 1_024;
 /// How long after the start the nodes are looked at whose agents did not dial in again. Shorter than
 /// an agent's longest pause: one that comes later is merely unreachable until then.
 const RETURN_WITHIN: Duration = Duration::from_secs(3);
+/// How often old changes are forgotten.
+const TRIM_EVERY: Duration = Duration::from_hours(1);
 /// How long open requests may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -67,7 +69,7 @@ impl Running {
         // The store's lock comes first: whoever has it owns the directory.
         let path = plan.data_dir.join("sam.db");
         let options = SqliteOptions::new(Arc::clone(&entropy));
-        let store = SqliteStore::open(&path, Arc::clone(&clock), options)?;
+        let store = Arc::new(SqliteStore::open(&path, Arc::clone(&clock), options)?);
         let installation = Installation::open(&plan.data_dir, &*entropy)?;
         let keys = &installation.keys;
         let signer = Arc::new(Ed25519Signer::from_seed(&keys.signing));
@@ -89,7 +91,7 @@ impl Running {
             ProcessConfig::new(plan.data_dir.join("nodes"), plan.agent_command)
                 .with_environment(plan.environment),
         );
-        let sam = Sam::builder(Arc::new(store), Arc::new(compute))
+        let sam = Sam::builder(Arc::clone(&store) as _, Arc::new(compute))
             .clock(Arc::clone(&clock))
             .entropy(Arc::clone(&entropy))
             .link(Arc::new(controller.clone()))
@@ -117,6 +119,7 @@ impl Running {
         });
         let socket = OwnerSocket::bind(&agents_path)?;
         let agents = tokio::spawn(serve(socket, agent_router(app.clone()), shutdown.clone()));
+        tokio::spawn(shorten_feed(store, shutdown.clone()));
         tokio::spawn(tell_engine(sam.clone(), changes, shutdown.clone()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(app.clone())));
         let engine = tokio::spawn(async move {
@@ -158,6 +161,16 @@ where
             tracing::error!(%error, "a listener failed");
         },
         () = farewell => tracing::warn!("some requests were cut off"),
+    }
+}
+
+/// Forgets changes that are older than the default retention, so that the feed does not grow for
+/// ever.
+async fn shorten_feed(store: Arc<SqliteStore>, shutdown: CancellationToken) {
+    while shutdown.run_until_cancelled(deadline::sleep(TRIM_EVERY)).await.is_some() {
+        if let Err(error) = store.trim(Retention::default()).await {
+            tracing::warn!(error = %Report::new(&error), "the feed was not shortened");
+        }
     }
 }
 
