@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use sam_api::{Workspace, WorkspaceState};
 
 use crate::deadline::{LIMIT, eventually, within};
-use crate::home::{Home, assert_failed, said, trial, with_home};
+use crate::home::{Home, assert_failed, said, skipped, trial, with_home};
 use crate::processes::Role;
 
 /// The tests of this file; the full disk needs the right to mount one.
@@ -21,8 +21,7 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
             with_home(async |home| a_full_disk_fails_one_step_and_is_survived(home).await)
         }));
     } else {
-        let name = format!("{name}: skipped, no right to mount a small disk");
-        trials.push(libtest_mimic::Trial::test(name, || Ok(())).with_ignored_flag(true));
+        trials.push(skipped(name, "no right to mount a small disk"));
     }
     trials
 }

@@ -303,6 +303,16 @@ macro_rules! trials {
 }
 pub(crate) use trials;
 
+/// A test that cannot be made here: skipped by name, or a failure where everything must be there
+/// (`SAM_REQUIRE_PEERS=1`, which `.ci/run` sets).
+pub(crate) fn skipped(name: &str, why: &str) -> libtest_mimic::Trial {
+    #[expect(clippy::disallowed_methods, reason = "a test is told by it what must be there")]
+    let required = std::env::var_os("SAM_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    let name = format!("{name}: skipped, {why}");
+    let message = name.clone();
+    libtest_mimic::Trial::test(name, move || Err(message.into())).with_ignored_flag(!required)
+}
+
 /// A test with the name of its module, without that of the program.
 pub(crate) fn trial(
     name: &str,

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::deadline::{LIMIT, eventually, within};
-use crate::home::{Home, assert_failed, said};
+use crate::home::{Home, assert_failed, said, skipped};
 
 crate::home::trials! {
     fn all,
@@ -32,9 +32,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     if absent.is_empty() {
         return all();
     }
-    let name = format!("server::skipped_because_not_built: {}", absent.join(", "));
-    let why = format!("{name}; `cargo build --workspace` builds them");
-    vec![Trial::test(name, move || Err(why.into())).with_ignored_flag(true)]
+    let why = format!("not built: {}; `cargo build --workspace` builds them", absent.join(", "));
+    vec![skipped("server", &why)]
 }
 
 /// A program that is built into the same directory.
