@@ -86,7 +86,7 @@ mod tests {
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), "got\n"));
 
         let killed = run(&address, &["exec", "hello", "--shell", "kill -9 $$"]).await;
-        assert_eq!(killed.status.code(), Some(137));
+        assert_eq!(killed.status.code(), Some(137), "{}", text(&killed.stderr));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -200,7 +200,12 @@ async fn run(mut socket: WebSocket) -> Option<()> {
         (Some(code), _) => ExitStatus::Code(u8::try_from(code).ok()?),
         (None, signal) => ExitStatus::Signal(u8::try_from(signal?).ok()?),
     };
-    socket.send(text(&ExecEvent::Exit { status })).await.ok()
+    socket.send(text(&ExecEvent::Exit { status })).await.ok()?;
+    // As the agent does: reading on until the client agrees to the end. Input that lies unread when
+    // a TCP connection is dropped makes the kernel reset it, and the last message is lost.
+    socket.send(Message::Close(None)).await.ok()?;
+    while let Some(Ok(_)) = socket.recv().await {}
+    Some(())
 }
 
 async fn no_terminals() -> Response {
