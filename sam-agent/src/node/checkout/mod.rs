@@ -1,9 +1,13 @@
 //! One checkout: clone beside the final place, then rename. Whoever finds `checkout` finds it
-//! whole; what a crash leaves is `checkout.partial`, which the next attempt removes.
+//! whole; what a crash leaves is `checkout.partial-…`, which the next attempt removes.
+//!
+//! Every attempt has a directory of its own: the git of an agent that was killed may still be at
+//! work in the one before.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sam_core::workspace::{Checkout, RefName, RepoRef};
 use sam_core::{Error, ErrorKind, Result};
@@ -14,6 +18,7 @@ use crate::wire::PrepareRequest;
 
 /// Name of the directory a workspace's people and programs see.
 const FINAL: &str = "checkout";
+/// How the directories of unfinished attempts begin.
 const PARTIAL: &str = "checkout.partial";
 /// What `git ls-remote --exit-code` says when nothing matches.
 const NO_MATCH: i32 = 2;
@@ -53,17 +58,36 @@ pub(super) async fn checkout(
     }
     step(CLONING);
     check_local(&request.repo).await?;
-    let partial = workspace.join(PARTIAL);
     files::make_private_directory(workspace).await?;
-    files::delete_tree(&partial).await?;
+    delete_leftovers(workspace).await;
+    let partial = workspace.join(attempt_name());
     let attempt = Attempt { git, workspace, partial: &partial, request };
     let cloned = attempt.run(step).await;
     if cloned.is_err() {
-        files::delete_tree(&partial).await?;
+        delete_leftovers(workspace).await;
     }
     cloned?;
     files::rename(&partial, &place).await?;
     head(git, &place).await
+}
+
+/// A name that no other attempt has, not even one of an agent before.
+fn attempt_name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{PARTIAL}-{}-{}", std::process::id(), now.as_nanos())
+}
+
+/// Deletes what unfinished attempts left. One that somebody still writes to is left to the next
+/// attempt, or to the end of the workspace.
+async fn delete_leftovers(workspace: &Path) {
+    let Ok(mut entries) = tokio::fs::read_dir(workspace).await else { return };
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        if entry.file_name().to_string_lossy().starts_with(PARTIAL)
+            && let Err(error) = files::delete_tree(&entry.path()).await
+        {
+            tracing::info!(%error, "an unfinished checkout is left for later");
+        }
+    }
 }
 
 /// Returns what an existing checkout stands at.
