@@ -22,6 +22,10 @@ const FINAL: &str = "checkout";
 const PARTIAL: &str = "checkout.partial";
 /// What `git ls-remote --exit-code` says when nothing matches.
 const NO_MATCH: i32 = 2;
+/// Attempts when git itself is ended by a signal.
+const ATTEMPTS_MAX: u32 = 3;
+/// The code of an error of which only git's end by a signal is known.
+const ENDED_BY_SIGNAL: &str = "git_ended_by_signal";
 
 /// What a checkout stands at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +66,15 @@ pub(super) async fn checkout(
     delete_leftovers(workspace).await;
     let partial = workspace.join(attempt_name());
     let attempt = Attempt { git, workspace, partial: &partial, request };
-    let cloned = attempt.run(step).await;
+    let mut cloned = attempt.run(step).await;
+    for _ in 1..ATTEMPTS_MAX {
+        // Whoever ended git, for want of memory or by mistake, did not judge the repository.
+        if cloned.as_ref().err().and_then(Error::provider_code) != Some(ENDED_BY_SIGNAL) {
+            break;
+        }
+        files::delete_tree(&partial).await?;
+        cloned = attempt.run(step).await;
+    }
     if cloned.is_err() {
         delete_leftovers(workspace).await;
     }
@@ -235,6 +247,11 @@ fn refused(ended: &Ended) -> Error {
         "Permission denied",
         "returned error: 403",
     ];
+    if ended.code.is_none() {
+        return Error::new(ErrorKind::Unavailable, "git was ended by a signal")
+            .with_provider_code(ENDED_BY_SIGNAL)
+            .with_hint("see whether the node has memory left, then try again");
+    }
     let says = |words: &[&str]| words.iter().any(|word| ended.stderr.contains(word));
     let (kind, hint) = if says(&DENIED) {
         (ErrorKind::Denied, "connect a credential that may read the repository")

@@ -155,6 +155,28 @@ async fn failures_say_what_is_missing_and_leave_nothing() {
 }
 
 #[tokio::test]
+async fn a_git_that_is_ended_by_a_signal_is_started_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let repo = Repo::new().await;
+    let place = tempfile::tempdir().unwrap();
+    // Ends by a signal twice, then is git.
+    let program = place.path().join("git");
+    let script = "#!/bin/sh\nn=$(cat \"$0.count\" 2>/dev/null || echo 0)\n\
+        [ \"$n\" -lt \"LIMIT\" ] && { echo $((n+1)) >\"$0.count\"; kill -9 $$; }\nexec git \"$@\"\n";
+    let try_with = async |limit: &str, name: &str| {
+        std::fs::write(&program, script.replace("LIMIT", limit)).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let git = Git { program: program.clone().into(), environment: environment() };
+        checkout(&git, &place.path().join(name), &repo.request(None), &|_| {}).await
+    };
+    let head = try_with("2", "w1").await.unwrap();
+    assert_eq!(head.commit.as_ref(), Some(&repo.main_commit));
+    std::fs::remove_file(place.path().join("git.count")).unwrap();
+    let error = try_with("9", "w2").await.unwrap_err();
+    assert_eq!(error.to_string(), "git was ended by a signal");
+}
+
+#[tokio::test]
 async fn a_node_without_git_says_so() {
     let (repo, node) = (Repo::new().await, tempfile::tempdir().unwrap());
     let git = Git { program: "git-that-is-not".into(), environment: environment() };
