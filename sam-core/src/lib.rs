@@ -19,6 +19,7 @@ pub mod keys;
 pub mod layer;
 pub mod node;
 pub mod node_link;
+pub mod page;
 pub mod policy;
 pub mod request;
 pub mod sam;
@@ -36,6 +37,7 @@ pub use self::id::{
     AccountId, CommitId, CredentialId, NodeId, OperationId, ProjectId, SessionId, TerminalId,
     WorkspaceId,
 };
+pub use self::page::Page;
 pub use self::policy::Policy;
 pub use self::sam::{Caller, FeedItem, Sam, SamBuilder};
 pub use self::secret::Secret;

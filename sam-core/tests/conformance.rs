@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use libtest_mimic::{Arguments, Failed, Trial};
+use sam_core::Page;
 use sam_core::error::{Effect, Result};
 use sam_core::id::CommitId;
 use sam_core::store::{
     ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
-    MemoryStore, Page, Record, RecordKey, Store,
+    MemoryStore, Record, RecordKey, Store,
 };
 use sam_core::testkit::conformance::store::{CASES, Case, Fresh, StoreHarness};
 use sam_core::time::{ManualClock, Timestamp};
@@ -105,7 +106,7 @@ impl Store for Faulty {
         Ok(record)
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
         let mut query = query.clone();
         if matches!(self.defect, Defect::ListsFromTheStart) {
             query.after = None;

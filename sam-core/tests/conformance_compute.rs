@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use libtest_mimic::{Arguments, Failed, Trial};
+use sam_core::Page;
 use sam_core::compute::{
     BootData, Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, Labels,
-    ListMachines, ListOwned, Machine, MachineKey, MachinePage, MemoryCompute, OwnedPage,
-    OwnedResource, OwnedResources, Power, PowerControl,
+    ListMachines, ListOwned, Machine, MachineKey, MemoryCompute, OwnedResource, OwnedResources,
+    Power, PowerControl,
 };
 use sam_core::entropy::SeededEntropy;
 use sam_core::testkit::conformance::compute::{CASES, Case, ComputeHarness};
@@ -111,14 +112,14 @@ impl ComputeProvider for Memory {
         self.compute.machine(key).await
     }
 
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
         let mut query = query.clone();
         if self.has(Flaw::IgnoresFilter) {
             query.labels = Labels::default();
         }
         let mut page = self.compute.list_machines(&query).await?;
         if self.has(Flaw::DropsPages) {
-            page.machines.truncate(2);
+            page.items.truncate(2);
         }
         Ok(page)
     }
@@ -152,9 +153,9 @@ impl PowerControl for Memory {
 
 #[async_trait]
 impl OwnedResources for Memory {
-    async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage> {
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
         if self.has(Flaw::OwnsNothing) {
-            return Ok(OwnedPage::default());
+            return Ok(Page::default());
         }
         self.compute.list_owned(query).await
     }

@@ -8,9 +8,10 @@ mod simulation {
     use std::sync::Arc;
 
     use async_trait::async_trait;
+    use sam_core::Page;
     use sam_core::compute::{
         Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
-        Machine, MachineKey, MachinePage, PowerControl,
+        Machine, MachineKey, PowerControl,
     };
     use sam_core::engine::{Decision, Engine, EngineConfig, InvalidTransition, Resource};
     use sam_core::node::{
@@ -80,7 +81,7 @@ mod simulation {
         async fn machine(&self, key: &MachineKey) -> Result<Option<Machine>> {
             self.0.machine(key).await
         }
-        async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+        async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
             self.0.list_machines(query).await
         }
         async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion> {

@@ -111,17 +111,17 @@ pub(crate) async fn census(sam: &Sam) -> Result<Census> {
     let mut census = Census::default();
     let mut after = None;
     loop {
-        let (nodes, next) = sam.list_nodes(after, 200).await?;
-        let alive = nodes.iter().filter(|node| node.record.state != NodeState::Deleted);
+        let page = sam.list_nodes(after, 200).await?;
+        let alive = page.items.iter().filter(|node| node.record.state != NodeState::Deleted);
         census.nodes += alive.count() as u64;
-        after = next;
+        after = page.next;
         if after.is_none() {
             break;
         }
     }
     loop {
         let page = sam.list_workspaces(after, 200).await?;
-        let alive = page.workspaces.iter().filter(|w| w.record.state != WorkspaceState::Deleted);
+        let alive = page.items.iter().filter(|w| w.record.state != WorkspaceState::Deleted);
         census.workspaces += alive.count() as u64;
         after = page.next;
         if after.is_none() {

@@ -189,14 +189,14 @@ async fn miss_links(app: App) {
     let mut after = None;
     loop {
         let listed = app.sam.list_nodes(after, 200).await;
-        let (nodes, next) = match listed {
+        let page = match listed {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(error = %Report::new(&error), "nodes without a link were not looked for");
                 return;
             }
         };
-        for node in nodes.iter().filter(|node| node.record.state == NodeState::Ready) {
+        for node in page.items.iter().filter(|node| node.record.state == NodeState::Ready) {
             let id = node.record.id;
             if app.controller.is_connected(id) {
                 continue;
@@ -205,7 +205,7 @@ async fn miss_links(app: App) {
                 tracing::warn!(node.id = %id, error = %Report::new(&error), "the engine was not told");
             }
         }
-        after = next;
+        after = page.next;
         if after.is_none() {
             return;
         }

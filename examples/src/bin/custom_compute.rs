@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sam_core::Page;
 use sam_core::compute::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
-    MachineKey, MachinePage, PowerControl,
+    MachineKey, PowerControl,
 };
 use sam_core::engine::Stepped;
 use sam_core::store::MemoryStore;
@@ -85,11 +86,11 @@ impl ComputeProvider for FileCompute {
         self.change(|machines| machines.iter().find(|machine| machine.key == *key).cloned())
     }
 
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
         let matching = self.change(|machines| {
             machines.iter().filter(|m| m.labels.contains(&query.labels)).cloned().collect()
         })?;
-        Ok(MachinePage::new(matching, None))
+        Ok(Page::new(matching, None))
     }
 
     async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion> {

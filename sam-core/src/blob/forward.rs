@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Blob, BlobCapabilities, BlobInfo, BlobKey, BlobPage, BlobStore, ListBlobs, PutBlob, SignUrl,
-    UrlSigner,
+    Blob, BlobCapabilities, BlobInfo, BlobKey, BlobStore, ListBlobs, PutBlob, SignUrl, UrlSigner,
 };
 use crate::Secret;
 use crate::error::Result;
+use crate::page::Page;
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
@@ -25,7 +25,7 @@ macro_rules! forward {
             async fn get(&self, key: &BlobKey) -> Result<Option<Blob>> {
                 (**self).get(key).await
             }
-            async fn list(&self, query: &ListBlobs) -> Result<BlobPage> {
+            async fn list(&self, query: &ListBlobs) -> Result<Page<BlobInfo>> {
                 (**self).list(query).await
             }
             async fn delete(&self, key: &BlobKey) -> Result<()> {

@@ -10,10 +10,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::{
-    Blob, BlobCapabilities, BlobInfo, BlobKey, BlobPage, BlobStore, ListBlobs, PutBlob, PutMode,
-    UrlSigner,
+    Blob, BlobCapabilities, BlobInfo, BlobKey, BlobStore, ListBlobs, PutBlob, PutMode, UrlSigner,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 
 /// Bytes per piece of a stream, small enough that readers meet several.
 const PIECE_BYTES: usize = 64 << 10;
@@ -74,20 +74,14 @@ impl BlobStore for MemoryBlobs {
         Ok(Some(Blob::new(about, pieces.boxed())))
     }
 
-    async fn list(&self, query: &ListBlobs) -> Result<BlobPage> {
+    async fn list(&self, query: &ListBlobs) -> Result<Page<BlobInfo>> {
         let blobs = self.lock();
-        let mut page: Vec<BlobInfo> = blobs
+        let left = blobs
             .iter()
             .filter(|(key, _)| query.after.as_deref().is_none_or(|after| key.as_str() > after))
             .filter(|(key, _)| query.under.as_ref().is_none_or(|under| key.is_under(under)))
-            .take(BlobPage::BLOBS_MAX + 1)
-            .map(|(key, content)| info(key, content))
-            .collect();
-        drop(blobs);
-        let more = page.len() > BlobPage::BLOBS_MAX;
-        page.truncate(BlobPage::BLOBS_MAX);
-        let next = page.last().filter(|_| more).map(|blob| blob.key.to_string());
-        Ok(BlobPage::new(page, next))
+            .map(|(key, content)| info(key, content));
+        Ok(Page::first(left, ListBlobs::LIMIT_MAX, |blob| blob.key.to_string()))
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<()> {
@@ -167,8 +161,8 @@ mod tests {
         let query = ListBlobs::new(Some("w".parse().unwrap()));
         let first = now(blobs.list(&query)).unwrap();
         let second = now(blobs.list(&query.with_after(first.next.clone()))).unwrap();
-        assert_eq!((first.blobs.len(), second.blobs.len(), second.next), (1_000, 500, None));
-        let keys: Vec<_> = first.blobs.iter().chain(&second.blobs).map(|b| &b.key).collect();
+        assert_eq!((first.items.len(), second.items.len(), second.next), (1_000, 500, None));
+        let keys: Vec<_> = first.items.iter().chain(&second.items).map(|b| &b.key).collect();
         assert!(keys.is_sorted());
     }
 

@@ -15,6 +15,7 @@ pub use self::key::{BlobKey, ParseBlobKeyError};
 pub use self::memory::MemoryBlobs;
 use crate::Secret;
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 
 /// Puts, reads, lists and deletes blobs.
 ///
@@ -61,7 +62,7 @@ pub trait BlobStore: fmt::Debug + fmt::Display + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`, `Timeout`, …
-    async fn list(&self, query: &ListBlobs) -> Result<BlobPage>;
+    async fn list(&self, query: &ListBlobs) -> Result<Page<BlobInfo>>;
 
     /// Deletes a blob. Repeatable.
     ///
@@ -238,11 +239,14 @@ impl fmt::Debug for Blob {
 pub struct ListBlobs {
     /// What the keys begin with; whole segments, empty for all.
     pub under: Option<BlobKey>,
-    /// Continues a listing, from [`BlobPage::next`].
+    /// Continues a listing, from [`Page::next`](crate::Page::next).
     pub after: Option<String>,
 }
 
 impl ListBlobs {
+    /// Most blobs on a page.
+    pub const LIMIT_MAX: usize = 1_000;
+
     /// Asks for the first page of everything below a key.
     pub const fn new(under: Option<BlobKey>) -> Self {
         Self { under, after: None }
@@ -253,26 +257,6 @@ impl ListBlobs {
     pub fn with_after(mut self, after: Option<String>) -> Self {
         self.after = after;
         self
-    }
-}
-
-/// One page of blobs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct BlobPage {
-    /// The blobs, at most [`BlobPage::BLOBS_MAX`].
-    pub blobs: Vec<BlobInfo>,
-    /// Where the next page begins, or `None` on the last.
-    pub next: Option<String>,
-}
-
-impl BlobPage {
-    /// Most blobs on a page.
-    pub const BLOBS_MAX: usize = 1_000;
-
-    /// Makes a page.
-    pub const fn new(blobs: Vec<BlobInfo>, next: Option<String>) -> Self {
-        Self { blobs, next }
     }
 }
 

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use super::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
-    ListOwned, Machine, MachineKey, MachinePage, OwnedPage, OwnedResource, OwnedResources, Power,
-    PowerControl,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl,
 };
 use crate::error::Result;
+use crate::page::Page;
 use crate::volume::VolumeProvider;
 
 macro_rules! forward {
@@ -32,7 +32,7 @@ macro_rules! forward {
             async fn machine(&self, key: &MachineKey) -> Result<Option<Machine>> {
                 (**self).machine(key).await
             }
-            async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+            async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
                 (**self).list_machines(query).await
             }
             async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion> {
@@ -57,7 +57,7 @@ macro_rules! forward {
         #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: OwnedResources + ?Sized> OwnedResources for $pointer {
-            async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage> {
+            async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
                 (**self).list_owned(query).await
             }
             async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {

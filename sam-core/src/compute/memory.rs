@@ -8,10 +8,11 @@ use async_trait::async_trait;
 
 use super::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
-    ListOwned, Machine, MachineKey, MachinePage, OwnedPage, OwnedResource, OwnedResources, Power,
-    PowerControl, Size, SizeOffer,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl, Size,
+    SizeOffer,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 use crate::volume::VolumeProvider;
 
 /// A provider whose machines exist as soon as they are asked for.
@@ -86,20 +87,14 @@ impl ComputeProvider for MemoryCompute {
         Ok(self.lock().get(key).cloned())
     }
 
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
         let machines = self.lock();
-        let mut page: Vec<Machine> = machines
+        let left = machines
             .values()
             .filter(|m| query.after.as_deref().is_none_or(|after| m.key.as_str() > after))
             .filter(|m| m.labels.contains(&query.labels))
-            .take(PAGE + 1)
-            .cloned()
-            .collect();
-        drop(machines);
-        let more = page.len() > PAGE;
-        page.truncate(PAGE);
-        let next = page.last().filter(|_| more).map(|m| m.key.to_string());
-        Ok(MachinePage::new(page, next))
+            .cloned();
+        Ok(Page::first(left, PAGE, |machine| machine.key.to_string()))
     }
 
     async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion> {
@@ -131,11 +126,10 @@ impl PowerControl for MemoryCompute {
 
 #[async_trait]
 impl OwnedResources for MemoryCompute {
-    async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage> {
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
         let listing = ListMachines::new(query.labels.clone()).with_after(query.after.clone());
         let page = self.list_machines(&listing).await?;
-        let owned = |m: Machine| OwnedResource::new("machine", m.provider_id, m.labels);
-        Ok(OwnedPage::new(page.machines.into_iter().map(owned).collect(), page.next))
+        Ok(page.map(|m| OwnedResource::new("machine", m.provider_id, m.labels)))
     }
 
     async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::Secret;
 use crate::error::Result;
 use crate::id::NodeId;
+use crate::page::Page;
 
 pub use self::memory::MemoryCompute;
 
@@ -62,7 +63,7 @@ pub trait ComputeProvider: fmt::Debug + fmt::Display + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`, `Timeout`, …
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage>;
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>>;
 
     /// Deletes the machine of a key with everything bought for it. Repeatable.
     ///
@@ -104,7 +105,7 @@ pub trait OwnedResources: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`, `Timeout`, …; a partial answer is an error.
-    async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage>;
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>>;
 
     /// Deletes one of them. Repeatable.
     ///
@@ -438,7 +439,7 @@ impl SizeOffer {
 pub struct ListMachines {
     /// Labels a machine must carry.
     pub labels: Labels,
-    /// Continues a listing, from [`MachinePage::next`].
+    /// Continues a listing, from [`Page::next`](crate::Page::next).
     pub after: Option<String>,
 }
 
@@ -453,23 +454,6 @@ impl ListMachines {
     pub fn with_after(mut self, after: Option<String>) -> Self {
         self.after = after;
         self
-    }
-}
-
-/// One page of machines.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct MachinePage {
-    /// The machines.
-    pub machines: Vec<Machine>,
-    /// Where the next page begins, or `None` on the last.
-    pub next: Option<String>,
-}
-
-impl MachinePage {
-    /// Makes a page.
-    pub const fn new(machines: Vec<Machine>, next: Option<String>) -> Self {
-        Self { machines, next }
     }
 }
 
@@ -506,22 +490,5 @@ impl ListOwned {
     /// Asks for the first page.
     pub const fn new(labels: Labels) -> Self {
         Self { labels, after: None }
-    }
-}
-
-/// One page of owned resources.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct OwnedPage {
-    /// The resources.
-    pub resources: Vec<OwnedResource>,
-    /// Where the next page begins, or `None` on the last.
-    pub next: Option<String>,
-}
-
-impl OwnedPage {
-    /// Makes a page.
-    pub const fn new(resources: Vec<OwnedResource>, next: Option<String>) -> Self {
-        Self { resources, next }
     }
 }

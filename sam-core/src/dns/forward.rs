@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{DnsCapabilities, DnsProvider, ListRecords, RecordKey, RecordPage, RecordSet};
+use super::{DnsCapabilities, DnsProvider, ListRecords, RecordKey, RecordSet};
 use crate::error::Result;
+use crate::page::Page;
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
@@ -21,7 +22,7 @@ macro_rules! forward {
             async fn record(&self, key: &RecordKey) -> Result<Option<RecordSet>> {
                 (**self).record(key).await
             }
-            async fn list_records(&self, query: &ListRecords) -> Result<RecordPage> {
+            async fn list_records(&self, query: &ListRecords) -> Result<Page<RecordSet>> {
                 (**self).list_records(query).await
             }
             async fn delete_record(&self, key: &RecordKey) -> Result<()> {

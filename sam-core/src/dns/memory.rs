@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    DnsCapabilities, DnsProvider, ListRecords, RecordKey, RecordName, RecordPage, RecordSet,
-    RecordType, Ttl,
+    DnsCapabilities, DnsProvider, ListRecords, RecordKey, RecordName, RecordSet, RecordType, Ttl,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 
 /// A zone whose record sets live in this process.
 #[derive(Debug)]
@@ -76,22 +76,16 @@ impl DnsProvider for MemoryDns {
         Ok(self.lock().get(key).cloned())
     }
 
-    async fn list_records(&self, query: &ListRecords) -> Result<RecordPage> {
+    async fn list_records(&self, query: &ListRecords) -> Result<Page<RecordSet>> {
         let records = self.lock();
-        let mut page: Vec<RecordSet> = records
+        let left = records
             .values()
             .filter(|set| set.key().name.is_within(&query.under))
             .filter(|set| {
                 query.after.as_deref().is_none_or(|after| place(set.key()).as_str() > after)
             })
-            .take(RecordPage::RECORDS_MAX + 1)
-            .cloned()
-            .collect();
-        drop(records);
-        let more = page.len() > RecordPage::RECORDS_MAX;
-        page.truncate(RecordPage::RECORDS_MAX);
-        let next = page.last().filter(|_| more).map(|set| place(set.key()));
-        Ok(RecordPage::new(page, next))
+            .cloned();
+        Ok(Page::first(left, ListRecords::LIMIT_MAX, |set| place(set.key())))
     }
 
     async fn delete_record(&self, key: &RecordKey) -> Result<()> {
@@ -189,7 +183,7 @@ mod tests {
         let (mut pages, mut keys) = (0, Vec::new());
         loop {
             let page = now(dns.list_records(&query)).unwrap();
-            keys.extend(page.records.iter().map(|set| set.key().clone()));
+            keys.extend(page.items.iter().map(|set| set.key().clone()));
             pages += 1;
             match page.next {
                 Some(next) => query.after = Some(next),

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 pub use self::memory::MemoryDns;
 pub use self::name::{ParseRecordNameError, RecordName};
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 
 /// Puts, lists and deletes record sets of one zone.
 ///
@@ -69,7 +70,7 @@ pub trait DnsProvider: fmt::Debug + fmt::Display + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`, `Timeout`, …
-    async fn list_records(&self, query: &ListRecords) -> Result<RecordPage>;
+    async fn list_records(&self, query: &ListRecords) -> Result<Page<RecordSet>>;
 
     /// Deletes the record set of a key with all its values. Repeatable.
     ///
@@ -330,11 +331,14 @@ impl RecordSet {
 pub struct ListRecords {
     /// Lists this name and everything below it.
     pub under: RecordName,
-    /// Continues a listing, from [`RecordPage::next`].
+    /// Continues a listing, from [`Page::next`](crate::Page::next).
     pub after: Option<String>,
 }
 
 impl ListRecords {
+    /// Most sets on a page.
+    pub const LIMIT_MAX: usize = 100;
+
     /// Asks for the first page.
     pub const fn new(under: RecordName) -> Self {
         Self { under, after: None }
@@ -345,26 +349,6 @@ impl ListRecords {
     pub fn with_after(mut self, after: Option<String>) -> Self {
         self.after = after;
         self
-    }
-}
-
-/// One page of record sets.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct RecordPage {
-    /// The sets, at most [`RecordPage::RECORDS_MAX`].
-    pub records: Vec<RecordSet>,
-    /// Where the next page begins, or `None` on the last.
-    pub next: Option<String>,
-}
-
-impl RecordPage {
-    /// Most sets on a page.
-    pub const RECORDS_MAX: usize = 100;
-
-    /// Makes a page.
-    pub const fn new(records: Vec<RecordSet>, next: Option<String>) -> Self {
-        Self { records, next }
     }
 }
 

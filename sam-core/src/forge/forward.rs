@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{AccessToken, ListRepositories, RepoAccess, RepositoryPage, TokenRequest};
+use super::{AccessToken, ListRepositories, RepoAccess, RepoPath, TokenRequest};
 use crate::error::Result;
+use crate::page::Page;
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
@@ -15,7 +16,7 @@ macro_rules! forward {
             async fn access_token(&self, request: &TokenRequest) -> Result<AccessToken> {
                 (**self).access_token(request).await
             }
-            async fn repositories(&self, query: &ListRepositories) -> Result<RepositoryPage> {
+            async fn repositories(&self, query: &ListRepositories) -> Result<Page<RepoPath>> {
                 (**self).repositories(query).await
             }
             async fn revoke(&self, token: &AccessToken) -> Result<()> {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Access, AccessToken, GrantId, ListRepositories, RepoAccess, RepoPath, RepositoryPage, Right,
-    TokenRequest,
+    Access, AccessToken, GrantId, ListRepositories, RepoAccess, RepoPath, Right, TokenRequest,
 };
 use crate::Secret;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 use crate::time::{Clock, Timestamp};
 
 /// How long a token lasts, as at the forges we know.
@@ -135,19 +135,14 @@ impl RepoAccess for MemoryForge {
         Ok(AccessToken::new(Secret::new(token), expires_at))
     }
 
-    async fn repositories(&self, query: &ListRepositories) -> Result<RepositoryPage> {
-        let mut page: Vec<RepoPath> = self
-            .grant(&query.grant)?
+    async fn repositories(&self, query: &ListRepositories) -> Result<Page<RepoPath>> {
+        let grant = self.grant(&query.grant)?;
+        let left = grant
             .repositories
             .iter()
             .filter(|repo| query.after.as_deref().is_none_or(|after| repo.as_str() > after))
-            .take(RepositoryPage::REPOSITORIES_MAX + 1)
-            .cloned()
-            .collect();
-        let more = page.len() > RepositoryPage::REPOSITORIES_MAX;
-        page.truncate(RepositoryPage::REPOSITORIES_MAX);
-        let next = page.last().filter(|_| more).map(ToString::to_string);
-        Ok(RepositoryPage::new(page, next))
+            .cloned();
+        Ok(Page::first(left, ListRepositories::LIMIT_MAX, ToString::to_string))
     }
 
     async fn revoke(&self, token: &AccessToken) -> Result<()> {
@@ -268,9 +263,9 @@ mod tests {
         let query = ListRepositories::new(grant());
         let first = now(forge.repositories(&query)).unwrap();
         let second = now(forge.repositories(&query.with_after(first.next.clone()))).unwrap();
-        assert_eq!((first.repositories.len(), second.repositories.len()), (100, 50));
+        assert_eq!((first.items.len(), second.items.len()), (100, 50));
         assert_eq!(second.next, None);
-        assert!(first.repositories.last() < second.repositories.first());
+        assert!(first.items.last() < second.items.first());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 pub use self::memory::MemoryForge;
 use crate::Secret;
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 use crate::time::Timestamp;
 
 /// Gives out tokens for a few repositories with the least rights that are enough.
@@ -58,7 +59,7 @@ pub trait RepoAccess: fmt::Debug + fmt::Display + Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound` when there is no such grant; `RateLimited`, `Unavailable`, `Timeout`, …
-    async fn repositories(&self, query: &ListRepositories) -> Result<RepositoryPage>;
+    async fn repositories(&self, query: &ListRepositories) -> Result<Page<RepoPath>>;
 
     /// Ends a token. Repeatable.
     ///
@@ -234,11 +235,14 @@ impl AccessToken {
 pub struct ListRepositories {
     /// Whose.
     pub grant: GrantId,
-    /// Continues a listing, from [`RepositoryPage::next`].
+    /// Continues a listing, from [`Page::next`](crate::Page::next).
     pub after: Option<String>,
 }
 
 impl ListRepositories {
+    /// Most repositories on a page.
+    pub const LIMIT_MAX: usize = 100;
+
     /// Asks for the first page.
     pub const fn new(grant: GrantId) -> Self {
         Self { grant, after: None }
@@ -249,25 +253,5 @@ impl ListRepositories {
     pub fn with_after(mut self, after: Option<String>) -> Self {
         self.after = after;
         self
-    }
-}
-
-/// One page of repositories.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct RepositoryPage {
-    /// The repositories, at most [`RepositoryPage::REPOSITORIES_MAX`].
-    pub repositories: Vec<RepoPath>,
-    /// Where the next page begins, or `None` on the last.
-    pub next: Option<String>,
-}
-
-impl RepositoryPage {
-    /// Most repositories on a page.
-    pub const REPOSITORIES_MAX: usize = 100;
-
-    /// Makes a page.
-    pub const fn new(repositories: Vec<RepoPath>, next: Option<String>) -> Self {
-        Self { repositories, next }
     }
 }

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::{Call, Layer, Layered, Repeat};
 use crate::compute::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, Labels, ListMachines,
-    ListOwned, Machine, MachineKey, MachinePage, OwnedPage, OwnedResource, OwnedResources, Power,
-    PowerControl,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 use crate::volume::{CreateVolume, Volume, VolumeProvider};
 
 /// A call that only looks.
@@ -48,7 +48,7 @@ impl<L: Layer, P: ComputeProvider> ComputeProvider for Layered<L, P> {
         self.layer.around(&self.inner, reads("machine"), || self.inner.machine(key)).await
     }
 
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
         let call = reads("list_machines");
         self.layer.around(&self.inner, call, || self.inner.list_machines(query)).await
     }
@@ -134,7 +134,7 @@ impl<L: Layer, P: ComputeProvider> VolumeProvider for Layered<L, P> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<L: Layer, P: OwnedResources + fmt::Display> OwnedResources for Layered<L, P> {
-    async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage> {
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
         self.layer.around(&self.inner, reads("list_owned"), || self.inner.list_owned(query)).await
     }
 

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 
 use crate::compute::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
-    ListOwned, Machine, MachineKey, MachinePage, OwnedPage, OwnedResource, OwnedResources,
-    PowerControl,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, PowerControl,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 use crate::volume::VolumeProvider;
 
 /// A provider that is asked only for what it claims in its [`ComputeCapabilities`].
@@ -65,7 +65,7 @@ impl<P: ComputeProvider> ComputeProvider for Guarded<P> {
         self.0.machine(key).await
     }
 
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
         self.0.list_machines(query).await
     }
 
@@ -85,7 +85,7 @@ impl<P: ComputeProvider> ComputeProvider for Guarded<P> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<P: OwnedResources> OwnedResources for Guarded<P> {
-    async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage> {
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
         self.0.list_owned(query).await
     }
 

@@ -12,7 +12,6 @@ pub use self::builder::SamBuilder;
 pub use self::caller::Caller;
 pub use self::feed::FeedItem;
 pub(crate) use self::nodes::BOOT_GENERATION;
-pub use self::workspaces::WorkspacePage;
 use crate::auth::BootKey;
 use crate::compute::ComputeProvider;
 use crate::engine::{Engine, Stepped};

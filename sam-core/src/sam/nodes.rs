@@ -5,20 +5,23 @@ use crate::engine::{Stamped, Stored, decode, encode};
 use crate::error::{Error, ErrorKind, Report, Result};
 use crate::id::NodeId;
 use crate::node::{NodeRecord, NodeState, NodeWish};
+use crate::page::Page;
 use crate::store::{CommitError, Due, Expect, ListQuery, Record, Refusal, Write};
 
 /// Every node has one generation of boot data: a machine that must boot anew is another node.
 pub(crate) const BOOT_GENERATION: u32 = 1;
 
-/// Decodes a listed record; one that cannot be read is logged and passed over.
-pub(super) fn readable<R: Stored>(stored: &Record) -> Option<Stamped<R>> {
-    match decode::<R>(stored) {
+/// Decodes listed records; one that cannot be read is logged and passed over, so that it does not
+/// hide the others.
+pub(super) fn readable<R: Stored>(page: &Page<Record>) -> Page<Stamped<R>> {
+    let read = |stored: &Record| match decode::<R>(stored) {
         Ok(stamped) => Some(stamped),
         Err(error) => {
             tracing::error!(record = %stored.key, error = %Report::new(&error), "record passed over");
             None
         }
-    }
+    };
+    Page::new(page.items.iter().filter_map(read).collect(), page.next.clone())
 }
 
 impl Sam {
@@ -31,7 +34,8 @@ impl Sam {
         stored.as_ref().map(decode::<NodeRecord>).transpose()
     }
 
-    /// Returns one page of nodes, deleted ones included, and where the next begins.
+    /// Returns one page of nodes, deleted ones included. A record that cannot be read is passed over
+    /// and logged.
     ///
     /// # Errors
     /// What the store answered.
@@ -39,10 +43,10 @@ impl Sam {
         &self,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<Stamped<NodeRecord>>, Option<String>)> {
+    ) -> Result<Page<Stamped<NodeRecord>>> {
         let query = ListQuery::new(NodeRecord::KIND).with_after(after).with_limit(limit);
         let page = self.0.store.list(&query).await?;
-        Ok((page.records.iter().filter_map(readable).collect(), page.next))
+        Ok(readable(&page))
     }
 
     /// Trades a node's bootstrap token for an identity: the Ed25519 public key its agent made.

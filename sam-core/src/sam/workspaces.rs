@@ -6,6 +6,7 @@ use super::{CONFLICTS_MAX, Caller, Sam, too_many_conflicts};
 use crate::engine::{Stamped, Stored as _, decode, encode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::WorkspaceId;
+use crate::page::Page;
 use crate::request::RequestRecord;
 use crate::store::{CommitError, Due, Expect, ListQuery, Refusal, Write};
 use crate::workspace::{
@@ -14,16 +15,6 @@ use crate::workspace::{
 
 /// Numbers tried behind a suggested name before giving up.
 const NAMES_MAX: u32 = 100;
-
-/// One page of workspaces.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct WorkspacePage {
-    /// The workspaces, ordered by id, that is by age.
-    pub workspaces: Vec<Stamped<WorkspaceRecord>>,
-    /// Where the next page begins.
-    pub next: Option<String>,
-}
 
 impl Sam {
     /// Asks for a workspace and returns it as Requested. With an idempotency key in the caller,
@@ -142,7 +133,7 @@ impl Sam {
                 .with_filter(WorkspaceRecord::BY_NAME, full_name.clone())
                 .with_after(after);
             let page = self.0.store.list(&query).await?;
-            for stored in &page.records {
+            for stored in &page.items {
                 let workspace = decode::<WorkspaceRecord>(stored)?;
                 if workspace.record.state != WorkspaceState::Deleted {
                     return Ok(Some(workspace));
@@ -164,11 +155,10 @@ impl Sam {
         &self,
         after: Option<String>,
         limit: usize,
-    ) -> Result<WorkspacePage> {
+    ) -> Result<Page<Stamped<WorkspaceRecord>>> {
         let query = ListQuery::new(WorkspaceRecord::KIND).with_after(after).with_limit(limit);
         let page = self.0.store.list(&query).await?;
-        let workspaces = page.records.iter().filter_map(super::nodes::readable).collect();
-        Ok(WorkspacePage { workspaces, next: page.next })
+        Ok(super::nodes::readable(&page))
     }
 
     /// Asks for a workspace to be made usable again. Repeatable.

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 
 use super::{
     ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
-    Page, Record, RecordKey, Store,
+    Record, RecordKey, Store,
 };
 use crate::error::Result;
 use crate::id::CommitId;
+use crate::page::Page;
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
@@ -20,7 +21,7 @@ macro_rules! forward {
             async fn load(&self, key: &RecordKey) -> Result<Option<Record>> {
                 (**self).load(key).await
             }
-            async fn list(&self, query: &ListQuery) -> Result<Page> {
+            async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
                 (**self).list(query).await
             }
             async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {

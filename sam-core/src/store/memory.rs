@@ -8,11 +8,12 @@ use async_trait::async_trait;
 
 use super::{
     Change, ChangeOp, Changes, Claim, ClaimRequest, Claims, Commit, CommitError, Committed, Cursor,
-    Due, DueRow, Epoch, Feed, Lease, LeaseUse, ListQuery, Page, Record, RecordKey, Rev, SetBy,
-    Signal, Store, StoreTime, UniqueChange, View, Write, WriteOp, judge,
+    Due, DueRow, Epoch, Feed, Lease, LeaseUse, ListQuery, Record, RecordKey, Rev, SetBy, Signal,
+    Store, StoreTime, UniqueChange, View, Write, WriteOp, judge,
 };
 use crate::error::Result;
 use crate::id::CommitId;
+use crate::page::Page;
 use crate::time::{Clock, Timestamp};
 
 /// Keeps everything in memory, by the clock it is given.
@@ -196,7 +197,7 @@ impl Store for MemoryStore {
         Ok(self.lock().records.get(key).cloned())
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
         let limit = query.limit.clamp(1, ListQuery::LIMIT_MAX);
         let state = self.lock();
         let matches = |record: &&Record| {
@@ -207,21 +208,15 @@ impl Store for MemoryStore {
         };
         let from =
             RecordKey { kind: query.kind.clone(), id: query.after.clone().unwrap_or_default() };
-        let mut records: Vec<Record> = state
+        let left = state
             .records
             .range(from..)
             .map(|(_, record)| record)
             .take_while(|record| record.key.kind == query.kind)
             .filter(|record| query.after.as_ref().is_none_or(|after| record.key.id > *after))
             .filter(matches)
-            .take(limit + 1)
-            .cloned()
-            .collect();
-        drop(state);
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records.last().filter(|_| more).map(|record| record.key.id.clone());
-        Ok(Page { records, next })
+            .cloned();
+        Ok(Page::first(left, limit, |record| record.key.id.clone()))
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {

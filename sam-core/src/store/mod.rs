@@ -22,6 +22,7 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::id::CommitId;
+use crate::page::Page;
 
 pub use self::commit::{
     Actor, Commit, CommitError, Committed, Due, Expect, LeaseUse, Refusal, UniqueChange, Write,
@@ -32,7 +33,7 @@ pub use self::feed::{Change, ChangeOp, Changes, Cursor, Epoch, Feed, ParseCursor
 pub use self::judge::{View, judge};
 pub use self::lease::{Claim, ClaimRequest, Claims, Lease, WorkerId};
 pub use self::memory::MemoryStore;
-pub use self::record::{INDEX_COUNT, Index, IndexField, Kind, ListQuery, Page, Record, RecordKey};
+pub use self::record::{INDEX_COUNT, Index, IndexField, Kind, ListQuery, Record, RecordKey};
 pub use self::signal::Signal;
 pub use self::time::StoreTime;
 
@@ -75,7 +76,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`, `Timeout` or `Corrupt`.
-    async fn list(&self, query: &ListQuery) -> Result<Page>;
+    async fn list(&self, query: &ListQuery) -> Result<Page<Record>>;
 
     /// Applies a commit. Idempotent by the commit's id.
     ///

@@ -131,7 +131,7 @@ pub struct ListQuery {
     pub kind: Kind,
     /// Only records whose indexed value equals this.
     pub filter: Option<(IndexField, String)>,
-    /// Only ids greater than this one, from [`Page::next`].
+    /// Only ids greater than this one, from [`Page::next`](crate::Page::next).
     pub after: Option<String>,
     /// Records per page, 1 to [`ListQuery::LIMIT_MAX`].
     pub limit: usize,
@@ -165,22 +165,5 @@ impl ListQuery {
     pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, Self::LIMIT_MAX);
         self
-    }
-}
-
-/// One page of records.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Page {
-    /// The records, ordered by id.
-    pub records: Vec<Record>,
-    /// Where the next page begins, or `None` on the last.
-    pub next: Option<String>,
-}
-
-impl Page {
-    /// Makes a page.
-    pub fn new(records: Vec<Record>, next: Option<String>) -> Self {
-        Self { records, next }
     }
 }

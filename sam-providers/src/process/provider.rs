@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sam_core::Page;
 use sam_core::compute::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, Labels, ListMachines,
-    ListOwned, Machine, MachineKey, MachinePage, OwnedPage, OwnedResource, OwnedResources, Power,
-    PowerControl, Size, SizeOffer,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl, Size,
+    SizeOffer,
 };
 use sam_core::volume::VolumeProvider;
 use sam_core::{Effect, Error, ErrorKind, Result};
@@ -98,7 +99,7 @@ impl ComputeProvider for ProcessCompute {
         .await
     }
 
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
         let ListMachines { labels, after, .. } = query.clone();
         self.run("list_machines", |local| local.list(labels, after)).await
     }
@@ -137,12 +138,12 @@ impl PowerControl for ProcessCompute {
 
 #[async_trait]
 impl OwnedResources for ProcessCompute {
-    async fn list_owned(&self, query: &ListOwned) -> Result<OwnedPage> {
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
         let ListOwned { labels, after, .. } = query.clone();
         let page = self.run("list_owned", |local| local.list(labels, after)).await?;
         let owned =
             |machine: Machine| OwnedResource::new(SORT, machine.provider_id, machine.labels);
-        Ok(OwnedPage::new(page.machines.into_iter().map(owned).collect(), page.next))
+        Ok(page.map(owned))
     }
 
     async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
@@ -214,9 +215,9 @@ impl Local {
         }
     }
 
-    async fn list(self: Arc<Self>, labels: Labels, after: Option<String>) -> Result<MachinePage> {
+    async fn list(self: Arc<Self>, labels: Labels, after: Option<String>) -> Result<Page<Machine>> {
         if !self.tree.exists()? {
-            return Ok(MachinePage::default());
+            return Ok(Page::default());
         }
         let names = self.tree.lock().await?;
         let tree = self.tree.clone();
@@ -246,7 +247,7 @@ impl Local {
             }
             machines.push(machine);
         }
-        Ok(MachinePage::new(machines, next))
+        Ok(Page::new(machines, next))
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use sam_core::CommitId;
+use sam_core::Page;
 use sam_core::store::{
     Actor, Change, ChangeOp, Changes, Committed, Cursor, Epoch, Feed, IndexField, Kind, ListQuery,
-    Page, Record, RecordKey, Rev,
+    Record, RecordKey, Rev,
 };
 use sam_core::time::Timestamp;
 
@@ -33,7 +34,7 @@ fn record(row: &Row<'_>, kind: &Kind) -> rusqlite::Result<Record> {
 }
 
 /// Reads one page.
-pub(super) fn list(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Page> {
+pub(super) fn list(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Page<Record>> {
     const COLUMNS: &str = "SELECT version, rev, k1, k2, k3, body, id FROM record WHERE kind = ?1 ";
     const ORDER: &str = "AND id > ?2 ORDER BY id LIMIT ?3";
     let filter = match query.filter {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
+use sam_core::Page;
 use sam_core::store::{
     ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
-    Page, Record, RecordKey, Signal, Store, StoreTime, WriteOp,
+    Record, RecordKey, Signal, Store, StoreTime, WriteOp,
 };
 use sam_core::time::Clock;
 use sam_core::{CommitId, Error, ErrorKind, Result};
@@ -242,7 +243,7 @@ impl Store for SqliteStore {
         self.query("load", move |connection| query::load(connection, &key)).await
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
         let query = query.clone();
         self.query("list", move |connection| query::list(connection, &query)).await
     }

@@ -299,7 +299,7 @@ async fn what_a_crashed_creation_left_is_swept(home: &Home) -> Outcome {
     fs::write(left.join("machine.json"), "{\"for")?;
     assert_eq!(home.compute.machine(&crashed.key).await?, None);
     let listed = home.compute.list_machines(&ListMachines::default()).await?;
-    assert!(listed.machines.is_empty());
+    assert!(listed.items.is_empty());
     assert!(!left.exists());
     // A directory that somebody else put there is no machine and stays.
     fs::create_dir_all(&left)?;
@@ -308,7 +308,7 @@ async fn what_a_crashed_creation_left_is_swept(home: &Home) -> Outcome {
     let other = create(home).await?;
     assert!(!left.exists());
     let listed = home.compute.list_machines(&ListMachines::default()).await?;
-    assert_eq!(listed.machines.len(), 1);
+    assert_eq!(listed.items.len(), 1);
     fs::remove_dir(foreign)?;
     fs::create_dir_all(&left)?;
     home.compute.create_machine(&crashed).await?;
@@ -332,14 +332,14 @@ async fn a_deletion_broken_off_is_owned_and_ended_by_the_next_listing(home: &Hom
     let lock = fs::File::create(home.root().join(format!(".deleting-{}/start.lock", request.key)))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
     let owned = home.compute.list_owned(&sam_core::compute::ListOwned::default()).await?;
-    assert_eq!(owned.resources.len(), 1);
-    assert_eq!(owned.resources[0].provider_id, request.key.as_str());
+    assert_eq!(owned.items.len(), 1);
+    assert_eq!(owned.items[0].provider_id, request.key.as_str());
     assert!(home.compute.machine(&request.key).await?.is_some() && runs(away));
     let refused = home.compute.set_power(&request.key, Power::On).await.expect_err("it is deleted");
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     drop(lock);
     let owned = home.compute.list_owned(&sam_core::compute::ListOwned::default()).await?;
-    assert!(owned.resources.is_empty() && !runs(away));
+    assert!(owned.items.is_empty() && !runs(away));
     assert_eq!(home.compute.machine(&request.key).await?, None);
     Ok(())
 }
@@ -539,8 +539,8 @@ async fn pages_hold_a_hundred_machines(home: &Home) -> Outcome {
     let (mut query, mut sizes, mut listed) = (ListMachines::default(), Vec::new(), Vec::new());
     loop {
         let page = home.compute.list_machines(&query).await?;
-        sizes.push(page.machines.len());
-        listed.extend(page.machines.into_iter().map(|machine| machine.key.to_string()));
+        sizes.push(page.items.len());
+        listed.extend(page.items.into_iter().map(|machine| machine.key.to_string()));
         match page.next {
             None => break,
             next => query = query.with_after(next),

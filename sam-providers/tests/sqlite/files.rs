@@ -41,7 +41,7 @@ pub(crate) async fn opening_again_finds_everything() {
     let record = store.load(&key("a")).await.unwrap().unwrap();
     assert_eq!((record.version, &*record.body), (1, r#"{"n":1}"#));
     let page = store.list(&ListQuery::new(THING)).await.unwrap();
-    assert_eq!(page.records, [record]);
+    assert_eq!(page.items, [record]);
     assert_eq!(store.outcome(commit(1).id).await.unwrap(), Some(first));
     assert_eq!(store.outcome(commit(2).id).await.unwrap(), Some(quiet));
     let taken = store.commit(commit(3).with_unique(name("b"))).await;

@@ -22,10 +22,10 @@ pub(super) async fn list(
     identity: Identity,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Node>>, ApiError> {
-    let (nodes, next) = app.sam.list_nodes(query.after, Page::<Node>::LIMIT_MAX).await?;
-    let owned = nodes.iter().filter(|node| node.record.owner == identity.owner());
+    let page = app.sam.list_nodes(query.after, Page::<Node>::LIMIT_MAX).await?;
+    let owned = page.items.iter().filter(|node| node.record.owner == identity.owner());
     let items = owned.map(project::node).collect::<Result<Vec<_>>>()?;
-    Ok(Json(Page::new(items, next)))
+    Ok(Json(Page::new(items, page.next)))
 }
 
 pub(super) async fn show(

@@ -117,7 +117,7 @@ pub(super) async fn list(
     }
     let page = app.sam.list_workspaces(query.after, limit).await?;
     let shown = page
-        .workspaces
+        .items
         .iter()
         .filter(|workspace| workspace.record.owner == identity.owner())
         .filter(|workspace| query.all || workspace.record.state != WorkspaceState::Deleted);

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sam_core::Page;
 use sam_core::store::{
     ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
-    Page, Record, RecordKey, Store,
+    Record, RecordKey, Store,
 };
 use sam_core::{CommitId, Result};
 
@@ -87,7 +88,7 @@ impl<S: Store> Store for Counting<S> {
         self.inner.load(key).await
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
         add(&self.reads);
         self.inner.list(query).await
     }

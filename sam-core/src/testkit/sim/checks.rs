@@ -20,7 +20,7 @@ pub(super) fn records<R: Stored>(store: &MemoryStore) -> Result<Vec<R>, String> 
         let query = ListQuery::new(R::KIND).with_after(after);
         let page = store.list(&query).now_or_never().ok_or("the memory store waits")?;
         let page = page.map_err(|error| error.to_string())?;
-        for record in &page.records {
+        for record in &page.items {
             all.push(decode::<R>(record).map_err(|error| error.to_string())?.record);
         }
         after = page.next;

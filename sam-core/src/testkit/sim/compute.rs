@@ -10,9 +10,10 @@ use super::faults::Dice;
 use super::world::{DELAY_MAX, World};
 use crate::compute::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
-    MachineKey, MachinePage, Power, PowerControl,
+    MachineKey, Power, PowerControl,
 };
 use crate::error::{Effect, Error, ErrorKind, Result};
+use crate::page::Page;
 use crate::volume::VolumeProvider;
 
 /// The provider of a simulation.
@@ -106,7 +107,7 @@ impl ComputeProvider for SimCompute {
         Ok(found)
     }
 
-    async fn list_machines(&self, query: &ListMachines) -> Result<MachinePage> {
+    async fn list_machines(&self, query: &ListMachines) -> Result<Page<Machine>> {
         self.refusal().await?;
         let state = self.world.lock();
         let machines = state
@@ -116,7 +117,7 @@ impl ComputeProvider for SimCompute {
             .filter(|machine| machine.labels.contains(&query.labels))
             .collect();
         drop(state);
-        Ok(MachinePage::new(machines, None))
+        Ok(Page::new(machines, None))
     }
 
     async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion> {

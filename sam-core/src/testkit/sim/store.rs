@@ -9,9 +9,10 @@ use super::executor::give_way;
 use super::faults::Dice;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::id::CommitId;
+use crate::page::Page;
 use crate::store::{
     ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
-    Page, Record, RecordKey, Refusal, Store,
+    Record, RecordKey, Refusal, Store,
 };
 
 /// The store of a simulation, around a good one.
@@ -43,7 +44,7 @@ impl Store for SimStore {
         self.inner.load(key).await
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
         self.trouble().await?;
         self.inner.list(query).await
     }

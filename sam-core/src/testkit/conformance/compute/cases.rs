@@ -141,7 +141,7 @@ async fn a_listing_holds_every_machine_once(scope: &Scope<'_>) -> Outcome {
         None => Ok(()),
         next => {
             let second = scope.compute().list_machines(&query.with_after(next)).await?;
-            let repeated = second.machines.iter().any(|m| first.machines.contains(m));
+            let repeated = second.items.iter().any(|m| first.items.contains(m));
             ensure(!repeated, || "a second page repeats the first".to_owned())
         }
     }

@@ -171,7 +171,7 @@ impl Scope<'_> {
         let mut query = ListMachines::new(labels.clone());
         for _ in 0..PAGES_MAX {
             let page = self.compute().list_machines(&query).await?;
-            machines.extend(page.machines);
+            machines.extend(page.items);
             match page.next {
                 None => return Ok(machines),
                 next => query.after = next,
@@ -185,7 +185,7 @@ impl Scope<'_> {
         let mut query = ListOwned::new(labels.clone());
         for _ in 0..PAGES_MAX {
             let page = self.harness.owned().list_owned(&query).await?;
-            resources.extend(page.resources);
+            resources.extend(page.items);
             match page.next {
                 None => return Ok(resources),
                 next => query.after = next,

@@ -101,10 +101,10 @@ async fn all(store: &Fresh, query: &ListQuery) -> Result<Vec<String>, Failure> {
     let mut query = query.clone();
     loop {
         let page = store.store.list(&query).await?;
-        ensure!(page.records.len() <= query.limit, "a page is larger than asked for");
-        let last = page.records.last().map(|record| record.key.id.clone());
+        ensure!(page.items.len() <= query.limit, "a page is larger than asked for");
+        let last = page.items.last().map(|record| record.key.id.clone());
         ensure!(page.next.is_none() || page.next == last, "the next page begins elsewhere");
-        ids.extend(page.records.into_iter().map(|record| record.key.id));
+        ids.extend(page.items.into_iter().map(|record| record.key.id));
         ensure!(ids.is_sorted_by(|a, b| a < b), "ids are not in order");
         match page.next {
             Some(next) => query = query.with_after(Some(next)),
@@ -129,7 +129,7 @@ pub(super) async fn a_list_pages_by_id(store: &Fresh) -> Result<(), Failure> {
     let page = store.store.list(&ListQuery::new(THING).with_limit(7)).await?;
     ensure_eq!(page.next, None, "the next page of a full last one");
     let absent = store.store.list(&ListQuery::new(crate::store::Kind::new("none"))).await?;
-    ensure!(absent.records.is_empty() && absent.next.is_none(), "an unknown kind");
+    ensure!(absent.items.is_empty() && absent.next.is_none(), "an unknown kind");
     Ok(())
 }
 
@@ -185,7 +185,7 @@ pub(super) async fn a_list_pages_each_record_once_while_others_write(
     let mut round = 0;
     loop {
         let page = store.store.list(&query).await?;
-        seen.extend(page.records.into_iter().map(|record| record.key.id));
+        seen.extend(page.items.into_iter().map(|record| record.key.id));
         ensure!(seen.is_sorted_by(|a, b| a < b), "ids are not in order: {seen:?}");
         let Some(next) = page.next else { break };
         ensure!(round < 20, "the pages do not end");
