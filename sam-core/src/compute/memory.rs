@@ -21,7 +21,7 @@ use crate::volume::VolumeProvider;
 /// use sam_core::compute::{ComputeProvider, ListMachines, MemoryCompute};
 /// # futures_util::future::FutureExt::now_or_never(async {
 /// let compute = MemoryCompute::new();
-/// assert!(compute.list_machines(&ListMachines::default()).await.unwrap().machines.is_empty());
+/// assert!(compute.list_machines(&ListMachines::default()).await.unwrap().items.is_empty());
 /// # }).unwrap();
 /// ```
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ use crate::time::{Clock, Timestamp};
 /// # futures_util::future::FutureExt::now_or_never(async {
 /// let store = MemoryStore::new(std::sync::Arc::new(ManualClock::new(Timestamp::EPOCH)));
 /// let page = store.list(&ListQuery::new(Kind::new("node"))).await.unwrap();
-/// assert!(page.records.is_empty());
+/// assert!(page.items.is_empty());
 /// # }).unwrap();
 /// ```
 #[derive(Debug)]
