@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use libtest_mimic::{Arguments, Failed, Trial};
 use sam_core::Page;
 use sam_core::error::{Effect, Result};
@@ -15,7 +16,8 @@ use sam_core::store::{
     ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
     MemoryStore, Record, RecordKey, Store,
 };
-use sam_core::testkit::conformance::store::{CASES, Case, Fresh, StoreHarness};
+use sam_core::testkit::conformance::store::{self, CASES, Case, Fresh, StoreHarness};
+use sam_core::testkit::conformance::{Harness, Outcome, at_once};
 use sam_core::time::{ManualClock, Timestamp};
 
 /// Makes stores in memory, sound or with a defect.
@@ -32,6 +34,32 @@ impl StoreHarness for Memory {
             Some(defect) => Arc::new(Faulty { memory, defect, commits: AtomicU64::new(1) }),
         };
         Fresh::new(store, move |span| clock.advance(span))
+    }
+}
+
+impl Harness for Memory {
+    fn block_on(&self, case: BoxFuture<'_, Outcome>) -> Outcome {
+        at_once(case)
+    }
+}
+
+/// Makes stores in memory that are shared twice.
+#[derive(Debug, Clone, Copy)]
+struct Shared;
+
+#[async_trait]
+impl StoreHarness for Shared {
+    async fn fresh(&self) -> Fresh {
+        let clock = ManualClock::new(Timestamp::EPOCH);
+        let store: Box<dyn Store> = Box::new(MemoryStore::new(Arc::new(clock.clone())));
+        let store: Arc<dyn Store> = Arc::new(store);
+        Fresh::new(Arc::new(store), move |span| clock.advance(span))
+    }
+}
+
+impl Harness for Shared {
+    fn block_on(&self, case: BoxFuture<'_, Outcome>) -> Outcome {
+        at_once(case)
     }
 }
 
@@ -193,20 +221,19 @@ fn run(case: &Case, memory: Memory) -> Result<(), Failed> {
 fn notices(defect: Defect, clause: &str) -> Result<(), Failed> {
     let failed = |case: &&Case| run(case, Memory(Some(defect))).is_err();
     let clauses: Vec<&str> = CASES.iter().filter(failed).map(|case| case.clause).collect();
-    if clauses.contains(&clause) {
+    if clauses.contains(&format!("Store {clause}").as_str()) {
         return Ok(());
     }
     Err(format!("no case of {clause} fails, only {clauses:?}").into())
 }
 
 fn main() -> ExitCode {
-    let sound = CASES.iter().map(|case| {
-        let name = format!("memory::{}::{}", case.clause, case.name);
-        Trial::test(name, move || run(case, Memory(None)))
-    });
-    let faulty = DEFECTS.iter().map(|&(defect, clause)| {
+    let mut trials = sam_core::conformance_trials! {
+        store::trials("memory", "", || Memory(None)),
+        store::trials("memory_in_arc", "", || Shared),
+    };
+    trials.extend(DEFECTS.iter().map(|&(defect, clause)| {
         Trial::test(format!("notices::{clause}::{defect:?}"), move || notices(defect, clause))
-    });
-    let trials = sound.chain(faulty).collect();
+    }));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -1,35 +1,28 @@
 //! A provider under layers, held to the suite that every provider is held to: each layer alone,
 //! the whole stack, and repeated calls over a provider that fails a third of them.
 
+#[cfg(test)]
+mod shared;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::FutureExt as _;
-use libtest_mimic::{Arguments, Failed, Trial};
-use sam_core::compute::{
-    BootData, ComputeProvider, CreateMachine, Labels, MachineKey, MemoryCompute,
-};
+use futures_util::future::BoxFuture;
+use sam_core::compute::{ComputeProvider, CreateMachine, MemoryCompute};
+use sam_core::conformance_main;
 use sam_core::entropy::SeededEntropy;
 use sam_core::layer::{
     Faulty, Guarded, Layer, Layered, Limited, MemoryMeter, Metered, RetryPolicy, Retrying, Stack,
     TimeLimited, Trace,
 };
-use sam_core::testkit::conformance::compute::{CASES, Case, ComputeHarness};
+use sam_core::testkit::conformance::compute::ComputeHarness;
+use sam_core::testkit::conformance::volume::OfCompute;
+use sam_core::testkit::conformance::{
+    Harness, Outcome, Trial, compute, owned, power, volume, with_clock,
+};
 use sam_core::time::{ManualClock, Timestamp};
-use sam_core::{NodeId, Secret};
-
-/// Cases that say nothing about this provider, by name.
-const NOT_APPLICABLE: [&str; 4] = [
-    "a_claimed_region_is_on_offer",
-    "there_is_no_power_where_none_is_claimed",
-    "nothing_is_owned_where_no_list_is_claimed",
-    "there_are_no_volumes_where_none_are_claimed",
-];
-
-/// Most moves of the clock in one case.
-const WAITS_MAX: usize = 10_000;
 
 struct Under {
     compute: Arc<dyn ComputeProvider>,
@@ -53,6 +46,13 @@ impl Under {
     }
 }
 
+impl Harness for Under {
+    /// Moves the clock to whatever is waited for, until the case is done.
+    fn block_on(&self, case: BoxFuture<'_, Outcome>) -> Outcome {
+        with_clock(&self.clock, case)
+    }
+}
+
 #[async_trait]
 impl ComputeHarness for Under {
     fn compute(&self) -> &dyn ComputeProvider {
@@ -60,11 +60,11 @@ impl ComputeHarness for Under {
     }
 
     fn request(&self) -> CreateMachine {
-        let node = NodeId::new(Timestamp::EPOCH, &self.entropy);
-        let token = Secret::new("token".to_owned());
-        let boot = BootData::new(node, "https://control.example".to_owned(), token);
-        let labels = Labels::default().with(Labels::INSTALLATION, "memory").unwrap_or_default();
-        CreateMachine::new(MachineKey::of(node), boot).with_labels(labels)
+        shared::request(&self.entropy)
+    }
+
+    fn machines_per_page(&self) -> Option<usize> {
+        Some(100)
     }
 
     async fn pause(&self) {}
@@ -115,40 +115,23 @@ const LAYERS: [(&str, Make); 9] = [
     }),
 ];
 
-/// Moves the clock to whatever is waited for, until the case is done.
-fn run(case: Case, make: Make) -> Result<(), Failed> {
-    let under = make(ManualClock::new(Timestamp::EPOCH));
-    let mut outcome = Box::pin(case.run(&under));
-    for _ in 0..WAITS_MAX {
-        if let Some(done) = outcome.as_mut().now_or_never() {
-            return Ok(done?);
-        }
-        let next = under.clock.next_deadline_in().ok_or("it waits for something but time")?;
-        under.clock.advance(next);
-    }
-    Err(format!("not done after {WAITS_MAX} waits").into())
+/// Every suite of a provider of machines, through one layer.
+fn suites((layer, make): (&str, Make)) -> Vec<Trial> {
+    let make = move || make(ManualClock::new(Timestamp::EPOCH));
+    let mut all = compute::trials(&format!("{layer}::compute"), COMPUTE, make);
+    all.extend(power::trials(&format!("{layer}::power"), POWER, make));
+    all.extend(owned::trials(&format!("{layer}::owned"), OWNED, make));
+    all.extend(volume::trials(&format!("{layer}::volume"), VOLUME, move || OfCompute::new(make())));
+    all
 }
 
-fn main() -> std::process::ExitCode {
-    let mut trials = Vec::new();
-    for (layer, make) in LAYERS {
-        let capabilities = make(ManualClock::new(Timestamp::EPOCH)).compute.capabilities();
-        let (bound, rest): (Vec<&Case>, Vec<&Case>) =
-            CASES.iter().partition(|case| case.requires.applies_to(&capabilities));
-        let rest: Vec<&str> = rest.into_iter().map(|case| case.name).collect();
-        for case in bound {
-            let trial = Trial::test(format!("{layer}::{}", case.name), move || run(*case, make));
-            trials.push(trial.with_kind(case.clause));
-        }
-        for name in &rest {
-            let trial = Trial::test(format!("{layer}::{name}"), || Ok(()));
-            trials.push(trial.with_kind("not applicable").with_ignored_flag(true));
-        }
-        let name = format!("{layer}::what_is_not_applicable_is_as_recorded");
-        trials.push(Trial::test(name, move || {
-            let as_recorded = rest == NOT_APPLICABLE;
-            as_recorded.then_some(()).ok_or_else(|| format!("not applicable: {rest:?}").into())
-        }));
-    }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+// A layer takes nothing away and adds nothing: what is not applicable is that of the machines in
+// memory.
+const COMPUTE: &str = include_str!("not_applicable/memory.compute.txt");
+const POWER: &str = include_str!("not_applicable/memory.power.txt");
+const OWNED: &str = include_str!("not_applicable/memory.owned.txt");
+const VOLUME: &str = include_str!("not_applicable/memory.volume.txt");
+
+conformance_main! {
+    LAYERS.into_iter().flat_map(suites),
 }

@@ -27,7 +27,10 @@ use crate::page::Page;
 /// - **C4** `get` returns `None` only when the store is sure that the blob is absent; a stream that
 ///   ends without an error has given every byte.
 /// - **C5** `list` returns whole pages in the order of the keys, or an error.
-/// - **C6** `delete` of the absent succeeds.
+/// - **C6** `delete` of the absent succeeds; it deletes one blob, not what lies below its key.
+/// - **C7** Every key is taken, and every blob up to what `capabilities` names; a larger one is
+///   `BadInput`.
+/// - **C8** There is a signer of URLs where that is claimed, and none where it is not.
 ///
 /// ```
 /// use sam_core::blob::{BlobStore, MemoryBlobs, PutBlob};

@@ -28,8 +28,16 @@ pub use self::memory::MemoryCompute;
 /// - **C4** `machine` returns `None` only when the provider is sure that it is absent.
 /// - **C5** `list_machines` returns whole pages or an error, never a part of the truth.
 /// - **C6** Labels come back exactly as they were given.
-/// - **C7** An error whose effect is unknown may have acted; calling again with the same key is
-///   safe.
+/// - **C7** An error whose effect is unknown, or a call whose future was dropped, may have acted;
+///   calling again with the same key is safe.
+/// - **C8** What `capabilities` claims is there. What it does not claim is absent, or refused as
+///   `BadInput` or `Unsupported`: never dropped in silence.
+/// - **C9** `catalog` offers every [`Size`] and, where regions are claimed, at least one; a region
+///   that is not on offer is `BadInput`.
+/// - **C10** `verify_credentials` succeeds with credentials that the other calls are accepted with.
+/// - **C11** The token of the boot data is shown nowhere: not by what is listed, not by `Debug`.
+///
+/// The suite is `testkit::conformance::compute`; `docs/adding-a-provider.md` tells how to add one.
 #[async_trait]
 pub trait ComputeProvider: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Returns the facts a caller plans with.
@@ -87,7 +95,9 @@ pub trait ComputeProvider: fmt::Debug + fmt::Display + Send + Sync + 'static {
 ///
 /// # Contract
 /// - **C1** Switching to the state a machine is in succeeds.
-/// - **C2** A machine that is off keeps its disk.
+/// - **C2** A machine that is off keeps its disk, is listed as before, and can be deleted.
+/// - **C3** Switching the absent is `NotFound`, and makes no machine.
+/// - **C4** After it succeeded, the provider shows this machine, and no other, in that state.
 #[async_trait]
 pub trait PowerControl: fmt::Debug + Send + Sync + 'static {
     /// Switches the machine of a key. Repeatable.
@@ -102,8 +112,12 @@ pub trait PowerControl: fmt::Debug + Send + Sync + 'static {
 ///
 /// # Contract
 /// - **C1** Everything the adapter creates is listed until it is gone.
-/// - **C2** Nothing of another installation is listed.
-/// - **C3** Deleting the absent succeeds.
+/// - **C2** Nothing that lacks one of the query's labels is listed.
+/// - **C3** Deleting the absent succeeds, and a sort that the adapter does not make is absent.
+/// - **C4** A resource has the labels that were given for it, the provider's own id, and the
+///   caller's key where it was made under one.
+/// - **C5** `list_owned` returns whole pages or an error, and each resource once.
+/// - **C6** Deleting one leaves the others; what something else needs is `Conflict` and stays.
 #[async_trait]
 pub trait OwnedResources: fmt::Debug + Send + Sync + 'static {
     /// Returns one page of what carries the installation's labels.

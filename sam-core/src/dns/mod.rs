@@ -33,6 +33,8 @@ use crate::page::Page;
 ///   `Conflict`.
 /// - **C7** A name outside the zone is `BadInput`, and a time to live below what
 ///   [`DnsProvider::capabilities`] names is raised to it.
+/// - **C8** Every name and every set that can be made is taken: labels of 63 characters,
+///   [`RecordSet::VALUES_MAX`] values.
 ///
 /// ```
 /// use sam_core::dns::{DnsProvider, MemoryDns, RecordKey, RecordSet, RecordType, RecordValue, Ttl};

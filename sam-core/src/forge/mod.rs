@@ -25,6 +25,7 @@ use crate::time::Timestamp;
 /// - **C3** `repositories` returns whole pages in a stable order, or an error.
 /// - **C4** `revoke` ends a token at once; revoking one that has ended succeeds.
 /// - **C5** A revoked token is never given out again.
+/// - **C6** No token is shown by `Debug` or `Display`.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -40,6 +40,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///   comes out.
 /// - **C4** A key that is not in the ring is `NotFound`, and the error names it.
 /// - **C5** Sealing the same twice gives different bytes.
+/// - **C6** A secret of [`Sealed::PLAIN_BYTES_MAX`] bytes is sealed, a larger one is `BadInput`.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -19,8 +19,8 @@ pub use self::key_manager::{KeyId, KeyManager, MemoryKeys, Sealed, SecretOwner};
 /// Signs messages with one private key.
 ///
 /// # Contract
-/// - **C1** `key_id` names the key that `sign` uses, and never changes.
-/// - **C2** A signature is accepted by the [`Verifier`] that knows the public half under that id.
+/// - **C1** `key_id` names the key that `sign` uses, and no other, and never changes.
+/// - **C2** A signature of any message, the empty one included, is accepted by the [`Verifier`] that knows the public half under that id.
 /// - **C3** Signing has no effect outside and may be repeated.
 ///
 /// ```

@@ -20,9 +20,15 @@ pub use self::memory::MemoryLink;
 /// # Contract
 /// - **C1** Every call is repeatable: asking twice does it once.
 /// - **C2** `prepare` starts the work or reports on it; it does not wait longer than a few
-///   seconds.
-/// - **C3** `stop` and `remove` have ended every process of the workspace when they succeed.
-/// - **C4** A node that is not connected gives `Unavailable` with effect not applied.
+///   seconds. A failure is told, and asking again after that tries again.
+/// - **C3** `stop` and `remove` have ended every process of the workspace when they succeed, and
+///   no other; `stop` keeps its files, `remove` does not.
+/// - **C4** A node that is not connected gives `Unavailable` with effect not applied; its
+///   `readiness` is `None`.
+/// - **C5** `readiness` names the agent's version and an instance that stays the same as long as
+///   no process was lost.
+/// - **C6** A node that drains answers `prepare` of anything new with `Unavailable`, and serves
+///   what it has.
 #[async_trait]
 pub trait NodeLink: fmt::Debug + Send + Sync + 'static {
     /// Returns what the node's agent says of itself, or `None` while it is not connected.

@@ -17,7 +17,16 @@ use crate::error::Result;
 /// - **C1** `create_volume` with a key that exists returns that volume.
 /// - **C2** `attach` and `detach` to the state it is in succeed.
 /// - **C3** `grow` to the present size succeeds, to a smaller one is `BadInput`.
-/// - **C4** `delete_volume` of the absent succeeds; of an attached one it is `Conflict`.
+/// - **C4** `delete_volume` of the absent succeeds; of an attached one it is `Conflict`. What is
+///   deleted is shown nowhere.
+/// - **C5** `volume` returns `None` only when the provider is sure that it is absent;
+///   `list_volumes` returns all that carry the labels, in the order of the keys, or an error.
+/// - **C6** Key and labels come back exactly as they were given, and the size is at least what was
+///   asked for.
+/// - **C7** `attach` of a volume that is attached elsewhere is `Conflict` and changes nothing.
+/// - **C8** `attach`, `detach` and `grow` of the absent are `NotFound`.
+/// - **C9** A volume without a size, without a key or with a key over its bound is `BadInput`.
+/// - **C10** A volume outlives the machine it is attached to, and is then detached.
 ///
 /// ```
 /// use sam_core::compute::{Labels, MachineKey};

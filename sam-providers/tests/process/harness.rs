@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use libtest_mimic::Failed;
 use sam_core::compute::{BootData, ComputeProvider, CreateMachine, Labels, MachineKey};
 use sam_core::testkit::conformance::compute::ComputeHarness;
+use sam_core::testkit::conformance::{BoxFuture, Failure, Harness, Outcome};
 use sam_core::time::Clock as _;
 use sam_core::{NodeId, Secret};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
@@ -92,6 +93,11 @@ impl ComputeHarness for Home {
         CreateMachine::new(MachineKey::of(node), boot).with_labels(labels)
     }
 
+    fn machines_per_page(&self) -> Option<usize> {
+        // Each is a process: a hundred and one of them are too dear to try.
+        None
+    }
+
     async fn pause(&self) {
         pause().await;
     }
@@ -138,21 +144,34 @@ fn leftovers(home: &Home, keys: &[String]) -> Vec<i32> {
 
 /// Runs a test over an empty home and fails when it leaves a process or a directory.
 pub(crate) fn with_home(test: impl AsyncFnOnce(&Home) -> Result<(), Failed>) -> Result<(), Failed> {
+    let home = Home::new();
+    watched(&home, test(&home))
+}
+
+impl Harness for Home {
+    fn block_on(&self, case: BoxFuture<'_, Outcome>) -> Outcome {
+        let case = async { case.await.map_err(Failed::from) };
+        watched(self, case).map_err(|failed| {
+            Failure::new(failed.message().unwrap_or("something was left behind").to_owned())
+        })
+    }
+}
+
+fn watched(home: &Home, test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Failed::from)?;
-    let home = Home::new();
     // A failed assertion must not keep what the test started.
-    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test(&home))));
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
     let keys = home.keys.lock().expect("no test panicked here").clone();
     let mut directories: Vec<String> = Vec::new();
     if let Ok(entries) = fs::read_dir(home.root()) {
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         directories.extend(names.filter(|name| name != ".lock"));
     }
-    let running = leftovers(&home, &keys);
+    let running = leftovers(home, &keys);
     let group = |mount: &str, key: &String| Path::new(mount).join(format!("sam-{key}"));
     let groups: Vec<PathBuf> = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
         .iter()

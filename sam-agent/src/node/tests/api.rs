@@ -22,7 +22,7 @@ pub(super) async fn bare_router(directory: &std::path::Path, node: NodeId) -> Ro
         node,
         verifier: Arc::new(Ed25519Verifier::new([server_signer().public_key()]).unwrap()),
         now: wall_clock,
-        holder: Arc::new(FakeHolder),
+        holder: Arc::new(FakeHolder::default()),
         workspaces: Workspaces::open(directory, git).await.unwrap(),
     }))
 }

@@ -1,11 +1,15 @@
 //! A holder without processes. What a terminal or a command does depends on its name.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use sam_core::testkit::conformance::Outcome;
+use sam_core::testkit::conformance::node_link::Processes;
 use sam_core::{Error, ErrorKind, Result, TerminalId, WorkspaceId};
 
 use crate::node::holder::{ExecSink, ExecSource, Holder, TerminalSink, TerminalSource};
@@ -22,7 +26,22 @@ pub(in crate::node) const FLOOD: TerminalId = TerminalId::from_bits(2);
 pub(in crate::node) const SHORT: TerminalId = TerminalId::from_bits(3);
 
 #[derive(Debug, Default)]
-pub(in crate::node) struct FakeHolder;
+pub(in crate::node) struct FakeHolder {
+    /// How many processes a workspace has; none of them is real.
+    processes: Mutex<BTreeMap<WorkspaceId, usize>>,
+}
+
+#[async_trait]
+impl Processes for FakeHolder {
+    async fn start(&self, workspace: WorkspaceId) -> Outcome {
+        *self.processes.lock().unwrap().entry(workspace).or_default() += 1;
+        Ok(())
+    }
+
+    async fn count(&self, workspace: WorkspaceId) -> usize {
+        self.processes.lock().unwrap().get(&workspace).copied().unwrap_or_default()
+    }
+}
 
 fn info(workspace_id: WorkspaceId, size: TerminalSize) -> TerminalInfo {
     TerminalInfo { id: ECHO, workspace_id, size, end_offset: 0, floor_offset: 0, exit: None }
@@ -89,7 +108,8 @@ impl Holder for FakeHolder {
         }
     }
 
-    async fn stop_workspace(&self, _: WorkspaceId) -> Result<()> {
+    async fn stop_workspace(&self, workspace: WorkspaceId) -> Result<()> {
+        self.processes.lock().unwrap().remove(&workspace);
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! whole agent but for its holder.
 
 mod api;
+mod conformance;
 mod fake;
 mod link;
 
@@ -199,22 +200,32 @@ impl Rig {
 
     /// Starts the agent in the background; the answer ends when it does.
     pub(super) fn start_agent(&self) -> CancellationToken {
+        self.start_agent_with(Arc::new(FakeHolder::default()))
+    }
+
+    /// Starts the agent with this holder.
+    fn start_agent_with(&self, holder: Arc<FakeHolder>) -> CancellationToken {
         let shutdown = self.stop.child_token();
         let config =
             AgentConfig::new(self.directory.path().to_owned()).with_environment(environment());
         let told = shutdown.clone();
         self.background(async move {
             let told = async move { told.cancelled().await };
-            serve(config, Arc::new(FakeHolder), told).await.unwrap();
+            serve(config, holder, told).await.unwrap();
         });
         shutdown
     }
 
     /// A server with a connected agent.
     pub(super) async fn connected() -> Self {
+        Self::connected_with(Arc::new(FakeHolder::default())).await
+    }
+
+    /// A server with a connected agent that has this holder.
+    async fn connected_with(holder: Arc<FakeHolder>) -> Self {
         let mut rig = Self::server().await;
         rig.write_boot(&rig.url());
-        rig.start_agent();
+        rig.start_agent_with(holder);
         rig.wait_until_connected().await;
         rig
     }

@@ -37,9 +37,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::future::BoxFuture;
-
 use super::{Failure, ensure};
 use crate::entropy::SeededEntropy;
 use crate::id::CommitId;
@@ -48,6 +45,7 @@ use crate::store::{
     Feed, Kind, RecordKey, Refusal, Store, WorkerId, Write,
 };
 use crate::time::Timestamp;
+use async_trait::async_trait;
 
 /// Makes stores to try.
 #[async_trait]
@@ -70,32 +68,20 @@ impl fmt::Debug for Fresh {
     }
 }
 
-/// One case of the suite.
-#[derive(Clone, Copy)]
-#[non_exhaustive]
-pub struct Case {
-    /// A sentence in snake case.
-    pub name: &'static str,
-    /// The clause of the [`Store`] contract it checks, such as `C3`.
-    pub clause: &'static str,
-    /// Runs it on stores of the harness.
-    pub run: for<'a> fn(&'a dyn StoreHarness) -> BoxFuture<'a, Result<(), Failure>>,
-}
-
-impl fmt::Debug for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.clause, self.name)
-    }
-}
+/// One case of the suite. It makes stores of its own, which go with it.
+pub type Case = super::Case<dyn StoreHarness>;
 
 macro_rules! cases {
     ($($module:ident: $($clause:ident $name:ident),+;)+) => {
         /// Every case.
-        pub static CASES: &[Case] = &[$($(Case {
+        pub static CASES: &[Case] = &[$($(super::Case {
             name: stringify!($name),
-            clause: stringify!($clause),
+            clause: concat!("Store ", stringify!($clause)),
+            applies: |_| true,
             run: |harness| Box::pin(async move { $module::$name(&harness.fresh().await).await }),
         }),+),+];
+
+        super::runners!(StoreHarness);
     };
 }
 
