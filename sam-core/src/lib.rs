@@ -12,9 +12,9 @@ pub mod engine;
 pub mod entropy;
 pub mod error;
 pub mod forge;
+pub mod hold;
 pub mod http;
 pub mod id;
-
 pub mod keys;
 pub mod layer;
 pub mod node;
@@ -23,7 +23,9 @@ pub mod page;
 pub mod policy;
 pub mod request;
 pub mod sam;
+pub mod spend;
 pub mod store;
+
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;

@@ -14,6 +14,7 @@ use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
 use crate::policy::Policy;
 use crate::request::RequestResource;
+use crate::spend::SpendResource;
 use crate::store::{Store, WorkerId};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::workspace::WorkspaceResource;
@@ -40,15 +41,13 @@ pub struct SamBuilder {
 
 impl SamBuilder {
     pub(super) fn new(store: Arc<dyn Store>, compute: Arc<dyn ComputeProvider>) -> Self {
-        let create_settles_within = compute.capabilities().create_settles_within;
-        let policy = Policy { create_settles_within, ..Policy::default() };
         Self {
             store,
             compute,
             clock: None,
             entropy: None,
             link: None,
-            policy,
+            policy: Policy::default(),
             engine: EngineConfig::default(),
             boot_key: None,
             control_url: "memory:".to_owned(),
@@ -137,15 +136,23 @@ impl SamBuilder {
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
         // No retry layer: the engine itself comes back, with its record at rest meanwhile.
         let layered = Stack::new(Arc::clone(&clock)).compute(self.compute);
-        let (compute, store) = (Arc::clone(&layered), Arc::clone(&self.store));
-        let node =
-            NodeResource::new(compute, Arc::clone(&link), boot_key.clone(), self.control_url)
-                .with_policy(self.policy.clone())
-                .with_labels(labels);
-        let provider = layered.to_string();
+        let mut policy = self.policy;
+        let claimed = layered.capabilities().create_settles_within;
+        policy.create_settles_within = policy.create_settles_within.max(claimed);
+        let store = || Arc::clone(&self.store);
+        let compute = || Arc::clone(&layered);
+        let node = NodeResource::new(
+            store(),
+            compute(),
+            Arc::clone(&link),
+            boot_key.clone(),
+            self.control_url,
+        )
+        .with_policy(policy.clone())
+        .with_labels(labels);
         let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
-        let workspace = WorkspaceResource::new(store, link, clock_too, entropy_too, provider)
-            .with_policy(self.policy);
+        let workspace = WorkspaceResource::new(store(), link, clock_too, entropy_too, compute())
+            .with_policy(policy);
         let mut worker = [0; 8];
         entropy.fill(&mut worker);
         let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));
@@ -158,7 +165,8 @@ impl SamBuilder {
         )
         .with_resource(node)
         .with_resource(workspace)
-        .with_resource(RequestResource);
+        .with_resource(RequestResource)
+        .with_resource(SpendResource::new(store()));
         let (store, compute) = (self.store, layered);
         Ok(Sam(Arc::new(Parts { store, compute, clock, entropy, boot_key, engine })))
     }
