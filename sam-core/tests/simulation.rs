@@ -11,7 +11,7 @@ mod simulation {
     use sam_core::Page;
     use sam_core::compute::{
         Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
-        Machine, MachineKey, PowerControl,
+        Machine, MachineKey, OwnedResources, PowerControl,
     };
     use sam_core::engine::{Decision, Engine, EngineConfig, InvalidTransition, Resource};
     use sam_core::node::{
@@ -92,6 +92,9 @@ mod simulation {
         }
         fn volumes(&self) -> Option<&dyn VolumeProvider> {
             None
+        }
+        fn owned(&self) -> Option<&dyn OwnedResources> {
+            self.0.owned()
         }
     }
 
