@@ -19,13 +19,14 @@ pub mod keys;
 pub mod layer;
 pub mod node;
 pub mod node_link;
+pub mod orphan;
 pub mod page;
 pub mod policy;
 pub mod request;
 pub mod sam;
 pub mod spend;
 pub mod store;
-
+pub mod sweep;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;

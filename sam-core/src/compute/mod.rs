@@ -3,6 +3,7 @@
 mod forward;
 mod memory;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -473,11 +474,11 @@ impl ListMachines {
 }
 
 /// Something an adapter made: a machine, an address, a volume, a certificate …
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OwnedResource {
     /// What it is, in one word: [`Self::MACHINE`], [`Self::VOLUME`], `address`, …
-    pub sort: &'static str,
+    pub sort: Cow<'static, str>,
     /// The provider's own id.
     pub provider_id: String,
     /// The caller's name for it, such as the text of a [`MachineKey`], where it has one.
@@ -493,8 +494,8 @@ impl OwnedResource {
     pub const VOLUME: &'static str = "volume";
 
     /// Describes a resource that its maker has no name for.
-    pub const fn new(sort: &'static str, provider_id: String, labels: Labels) -> Self {
-        Self { sort, provider_id, key: None, labels }
+    pub fn new(sort: impl Into<Cow<'static, str>>, provider_id: String, labels: Labels) -> Self {
+        Self { sort: sort.into(), provider_id, key: None, labels }
     }
 
     /// Describes a machine.

@@ -1,6 +1,7 @@
 //! Putting the parts together, and checking that they agree.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::{Parts, Sam};
 use crate::Secret;
@@ -12,10 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Stack;
 use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
+use crate::orphan::OrphanResource;
 use crate::policy::Policy;
 use crate::request::RequestResource;
 use crate::spend::SpendResource;
 use crate::store::{Store, WorkerId};
+use crate::sweep::{Reach, Scope, SweepResource};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::workspace::WorkspaceResource;
 
@@ -37,6 +40,7 @@ pub struct SamBuilder {
     boot_key: Option<Secret<[u8; 32]>>,
     control_url: String,
     installation: String,
+    scopes: Vec<Scope>,
 }
 
 impl SamBuilder {
@@ -52,6 +56,7 @@ impl SamBuilder {
             boot_key: None,
             control_url: "memory:".to_owned(),
             installation: "local".to_owned(),
+            scopes: Vec::new(),
         }
     }
 
@@ -112,6 +117,14 @@ impl SamBuilder {
         self
     }
 
+    /// Adds what else is swept for things that no record answers for; what the compute provider made
+    /// is, where it can tell.
+    #[must_use]
+    pub fn sweep(mut self, scope: Scope) -> Self {
+        self.scopes.push(scope);
+        self
+    }
+
     /// Checks that the parts agree and puts them together.
     ///
     /// # Errors
@@ -140,6 +153,8 @@ impl SamBuilder {
         let claimed = layered.capabilities().create_settles_within;
         policy.create_settles_within = policy.create_settles_within.max(claimed);
         let store = || Arc::clone(&self.store);
+        let scopes = Scope::of_compute(&layered).into_iter().chain(self.scopes);
+        let reach = Arc::new(Reach::new(store(), scopes, self.installation));
         let compute = || Arc::clone(&layered);
         let node = NodeResource::new(
             store(),
@@ -152,7 +167,7 @@ impl SamBuilder {
         .with_labels(labels);
         let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
         let workspace = WorkspaceResource::new(store(), link, clock_too, entropy_too, compute())
-            .with_policy(policy);
+            .with_policy(policy.clone());
         let mut worker = [0; 8];
         entropy.fill(&mut worker);
         let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));
@@ -166,9 +181,21 @@ impl SamBuilder {
         .with_resource(node)
         .with_resource(workspace)
         .with_resource(RequestResource)
-        .with_resource(SpendResource::new(store()));
+        .with_resource(SpendResource::new(store()))
+        .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
+        .with_resource(OrphanResource::new(Arc::clone(&reach), policy));
         let (store, compute) = (self.store, layered);
-        Ok(Sam(Arc::new(Parts { store, compute, clock, entropy, boot_key, engine })))
+        let sweeps_known = AtomicBool::new(false);
+        Ok(Sam(Arc::new(Parts {
+            store,
+            compute,
+            clock,
+            entropy,
+            boot_key,
+            engine,
+            reach,
+            sweeps_known,
+        })))
     }
 }
 

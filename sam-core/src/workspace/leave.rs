@@ -22,10 +22,13 @@ impl Step<'_> {
         }
         match observation {
             Some(WorkspaceObservation::Node(Ok(node))) => match node {
-                Some(node) if node.record.state != NodeState::Deleted => match deleting {
-                    true => self.leave_deleting(node),
-                    false => self.leave_failed(node),
-                },
+                Some(node) if node.record.state != NodeState::Deleted => {
+                    if deleting {
+                        self.leave_deleting(node)
+                    } else {
+                        self.leave_failed(node)
+                    }
+                }
                 Some(_) | None if deleting => Ok(self.deleted()),
                 Some(_) | None => {
                     let next = WorkspaceRecord { node: None, ..self.workspace.clone() };

@@ -16,7 +16,7 @@ use crate::node::{NodeRecord, NodeState};
 use crate::node_link::{NodeLink, Preparation, Prepare};
 use crate::policy::Policy;
 use crate::spend::{SpendRecord, Spending};
-use crate::store::{Epoch, Feed, ListQuery, Store};
+use crate::store::{Epoch, ListQuery, Store};
 use crate::time::{Clock, Timestamp};
 
 /// A decision about a workspace.
@@ -49,7 +49,6 @@ pub enum WorkspaceEffect {
 /// What came back.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, for one decision")]
 pub enum WorkspaceObservation {
     /// Of [`WorkspaceLook::Hold`].
     Hold(Hold),
@@ -124,10 +123,7 @@ impl WorkspaceResource {
     }
 
     async fn placement(&self, workspace: &WorkspaceRecord) -> Result<Placement> {
-        let epoch = match self.store.changes(None, 0).await? {
-            Feed::Changes(changes) => changes.head.epoch,
-            Feed::Stale { head, .. } => head.epoch,
-        };
+        let epoch = crate::store::head(&*self.store).await?.epoch;
         let capped = self.policy.spend.is_set();
         let warm = !self.policy.keep_warm.is_zero();
         let mut placement = Placement {
