@@ -21,6 +21,7 @@ pub mod node;
 pub mod node_link;
 pub mod page;
 pub mod policy;
+pub mod replica;
 pub mod request;
 pub mod sam;
 pub mod store;

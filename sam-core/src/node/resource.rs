@@ -12,6 +12,7 @@ use crate::engine::{Decision, InvalidTransition, Resource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::node_link::{NodeLink, Readiness};
 use crate::policy::Policy;
+use crate::replica::ControlUrls;
 use crate::time::Timestamp;
 
 /// A decision about a node.
@@ -71,7 +72,7 @@ pub struct NodeResource {
     link: Arc<dyn NodeLink>,
     policy: Policy,
     boot_key: BootKey,
-    control_url: String,
+    control_urls: ControlUrls,
     /// Labels of everything this installation buys.
     labels: Labels,
 }
@@ -82,10 +83,10 @@ impl NodeResource {
         compute: Arc<dyn ComputeProvider>,
         link: Arc<dyn NodeLink>,
         boot_key: BootKey,
-        control_url: String,
+        control_urls: ControlUrls,
     ) -> Self {
         let (policy, labels) = (Policy::default(), Labels::default());
-        Self { compute, link, policy, boot_key, control_url, labels }
+        Self { compute, link, policy, boot_key, control_urls, labels }
     }
 
     /// Sets the spans and bounds of decisions.
@@ -109,7 +110,7 @@ impl NodeResource {
             .with(Labels::NODE, &node.id.to_string())?
             .with(Labels::OWNER, &node.owner)?;
         let token = self.boot_key.token(node.id, crate::sam::BOOT_GENERATION);
-        let boot = BootData::new(node.id, self.control_url.clone(), token);
+        let boot = BootData::new(node.id, self.control_urls.joined(), token);
         Ok(CreateMachine::new(node.machine_key(), boot)
             .with_size(node.size)
             .with_region(node.region.clone())

@@ -13,6 +13,7 @@ use crate::layer::Stack;
 use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
 use crate::policy::Policy;
+use crate::replica::ControlUrls;
 use crate::request::RequestResource;
 use crate::store::{Store, WorkerId};
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -34,7 +35,7 @@ pub struct SamBuilder {
     policy: Policy,
     engine: EngineConfig,
     boot_key: Option<Secret<[u8; 32]>>,
-    control_url: String,
+    control_urls: ControlUrls,
     installation: String,
 }
 
@@ -51,7 +52,7 @@ impl SamBuilder {
             policy,
             engine: EngineConfig::default(),
             boot_key: None,
-            control_url: "memory:".to_owned(),
+            control_urls: ControlUrls::new(["memory:"]),
             installation: "local".to_owned(),
         }
     }
@@ -102,7 +103,14 @@ impl SamBuilder {
     /// Sets where agents reach the control plane.
     #[must_use]
     pub fn control_url(mut self, url: impl Into<String>) -> Self {
-        self.control_url = url.into();
+        self.control_urls = ControlUrls::new([url]);
+        self
+    }
+
+    /// Sets the addresses at which agents reach the control plane, which may change later on.
+    #[must_use]
+    pub fn control_urls(mut self, urls: ControlUrls) -> Self {
+        self.control_urls = urls;
         self
     }
 
@@ -139,7 +147,7 @@ impl SamBuilder {
         let layered = Stack::new(Arc::clone(&clock)).compute(self.compute);
         let (compute, store) = (Arc::clone(&layered), Arc::clone(&self.store));
         let node =
-            NodeResource::new(compute, Arc::clone(&link), boot_key.clone(), self.control_url)
+            NodeResource::new(compute, Arc::clone(&link), boot_key.clone(), self.control_urls)
                 .with_policy(self.policy.clone())
                 .with_labels(labels);
         let provider = layered.to_string();

@@ -4,6 +4,7 @@ mod builder;
 mod caller;
 mod feed;
 mod nodes;
+mod replicas;
 mod workspaces;
 
 use std::sync::Arc;
