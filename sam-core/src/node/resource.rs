@@ -83,8 +83,9 @@ impl NodeResource {
         compute: Arc<dyn ComputeProvider>,
         link: Arc<dyn NodeLink>,
         boot_key: BootKey,
-        control_urls: ControlUrls,
+        control_urls: impl Into<ControlUrls>,
     ) -> Self {
+        let control_urls = control_urls.into();
         let (policy, labels) = (Policy::default(), Labels::default());
         Self { compute, link, policy, boot_key, control_urls, labels }
     }

@@ -69,6 +69,12 @@ impl ControlUrls {
     }
 }
 
+impl From<String> for ControlUrls {
+    fn from(url: String) -> Self {
+        Self::new([url])
+    }
+}
+
 fn bounded(urls: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for url in urls {

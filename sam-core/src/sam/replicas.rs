@@ -112,12 +112,15 @@ impl Sam {
     /// # Errors
     /// What the store answered.
     pub async fn close_link(&self, link: &LinkRecord) -> Result<bool> {
+        self.end_link(link, self.by_system().with_wake(NodeRecord::key_of(link.node))).await
+    }
+
+    async fn end_link(&self, link: &LinkRecord, commit: Commit) -> Result<bool> {
         let key = LinkRecord::key_of(link.node);
         let known = self.stamped::<LinkRecord>(&key).await?;
         let Some(known) = known.filter(|known| known.record == *link) else { return Ok(false) };
         let write = Write::delete(key, Expect::Version(known.version), "link_closed");
-        let commit = self.by_system().with_write(write).with_wake(NodeRecord::key_of(link.node));
-        self.unless_changed(commit).await
+        self.unless_changed(commit.with_write(write)).await
     }
 
     /// Returns who holds a node's link.
@@ -130,7 +133,8 @@ impl Sam {
     }
 
     /// Forgets links that nobody ends: of nodes that are deleted, and of replicas not among
-    /// `alive`. Wakes their nodes. Returns how many there were.
+    /// `alive`. Their nodes are left in peace: agents that come back are noticed then, and those that
+    /// do not by the next look. Returns how many there were.
     ///
     /// # Errors
     /// What the store answered.
@@ -142,7 +146,9 @@ impl Sam {
             for link in page.items.into_iter().map(|stamped| stamped.record) {
                 let node = self.node(link.node).await?;
                 let gone = node.is_none_or(|node| node.record.state == NodeState::Deleted);
-                if (gone || !alive.contains(&link.replica)) && self.close_link(&link).await? {
+                if (gone || !alive.contains(&link.replica))
+                    && self.end_link(&link, self.by_system()).await?
+                {
                     swept += 1;
                 }
             }
