@@ -31,6 +31,7 @@ pub mod time;
 pub mod volume;
 pub mod workspace;
 
+mod permits;
 mod secret;
 
 pub use self::error::{Effect, Error, ErrorKind, ErrorRecord, Report, Result, Retry};

@@ -8,7 +8,7 @@ use super::decide::decide;
 use super::record::{NodeRecord, NodeState};
 use crate::auth::BootKey;
 use crate::compute::{BootData, ComputeProvider, CreateMachine, Deletion, Labels, Machine, Power};
-use crate::engine::{Decision, InvalidTransition, Resource};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::node_link::{NodeLink, Readiness};
 use crate::policy::Policy;
@@ -148,6 +148,18 @@ impl Resource for NodeResource {
 
     fn check(&self, from: &NodeRecord, to: &NodeRecord) -> Result<(), InvalidTransition> {
         from.check_next(to)
+    }
+
+    fn lane(&self, record: &NodeRecord, asked: Asked<'_, NodeLook, NodeEffect>) -> Option<Lane> {
+        Some(match asked {
+            Asked::Look(NodeLook::Readiness) | Asked::Act(NodeEffect::Drain) => {
+                Lane::new("agent", record.id)
+            }
+            Asked::Look(NodeLook::Survey)
+            | Asked::Act(
+                NodeEffect::CreateMachine | NodeEffect::DeleteMachine | NodeEffect::PowerOn,
+            ) => Lane::new("compute", &record.provider),
+        })
     }
 
     async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::decide::decide;
 use super::record::{WorkspaceRecord, WorkspaceState};
-use crate::engine::{Decision, InvalidTransition, Resource, Stamped, decode};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
 use crate::entropy::Entropy;
 use crate::error::Result;
 use crate::id::NodeId;
@@ -125,6 +125,19 @@ impl Resource for WorkspaceResource {
 
     fn check(&self, from: &WorkspaceRecord, to: &WorkspaceRecord) -> Result<(), InvalidTransition> {
         from.check_next(to)
+    }
+
+    fn lane(
+        &self,
+        _record: &WorkspaceRecord,
+        asked: Asked<'_, WorkspaceLook, WorkspaceEffect>,
+    ) -> Option<Lane> {
+        match asked {
+            Asked::Look(WorkspaceLook::Node(_) | WorkspaceLook::Placement) => None,
+            Asked::Act(WorkspaceEffect::Prepare(node) | WorkspaceEffect::Stop(node)) => {
+                Some(Lane::new("agent", node))
+            }
+        }
     }
 
     async fn look(&self, _record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
