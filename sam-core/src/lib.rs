@@ -22,6 +22,7 @@ pub mod node_link;
 pub mod orphan;
 pub mod page;
 pub mod policy;
+pub mod replica;
 pub mod request;
 pub mod sam;
 pub mod spend;
@@ -33,6 +34,7 @@ pub mod time;
 pub mod volume;
 pub mod workspace;
 
+mod permits;
 mod secret;
 
 pub use self::error::{Effect, Error, ErrorKind, ErrorRecord, Report, Result, Retry};

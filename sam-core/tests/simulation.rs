@@ -13,7 +13,9 @@ mod simulation {
         Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
         Machine, MachineKey, OwnedResources, PowerControl,
     };
-    use sam_core::engine::{Decision, Engine, EngineConfig, InvalidTransition, Resource};
+    use sam_core::engine::{
+        Asked, Decision, Engine, EngineConfig, InvalidTransition, Lane, Resource,
+    };
     use sam_core::node::{
         NodeEffect, NodeLook, NodeObservation, NodeRecord, NodeResource, NodeState, NodeWish,
     };
@@ -154,6 +156,14 @@ mod simulation {
 
         fn check(&self, from: &NodeRecord, to: &NodeRecord) -> Result<(), InvalidTransition> {
             self.inner.check(from, to)
+        }
+
+        fn lane(
+            &self,
+            record: &NodeRecord,
+            asked: Asked<'_, NodeLook, NodeEffect>,
+        ) -> Option<Lane> {
+            self.inner.lane(record, asked)
         }
 
         async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {

@@ -230,7 +230,8 @@ impl Size {
 pub struct BootData {
     /// The node the machine becomes.
     pub node_id: NodeId,
-    /// Where the agent reaches the control plane: `https://…`, or `unix:/path` on this computer.
+    /// Where the agent reaches the control plane: `https://…`, or `unix:/path` on this computer; or
+    /// several of these with commas between them, which it tries in turn.
     pub control_url: String,
     /// Traded once for an identity.
     pub token: Secret<String>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::lane::{Asked, Lane};
 use super::stored::Stored;
 use crate::error::Result;
 use crate::store::{Due, Expect, RecordKey, UniqueChange, Write};
@@ -47,6 +48,14 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the step is not in the table of states.
     fn check(&self, from: &Self::Record, to: &Self::Record) -> Result<(), InvalidTransition>;
+
+    /// Returns the lane of a call, `None` when it waits for nothing but the store. Calls that the same
+    /// slow peer would hold up share a lane.
+    fn lane(
+        &self,
+        record: &Self::Record,
+        asked: Asked<'_, Self::Look, Self::Effect>,
+    ) -> Option<Lane>;
 
     /// Asks the outside.
     async fn look(&self, record: &Self::Record, look: &Self::Look) -> Self::Observation;

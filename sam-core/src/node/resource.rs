@@ -8,11 +8,12 @@ use super::decide::decide;
 use super::record::{NodeRecord, NodeState};
 use crate::auth::BootKey;
 use crate::compute::{BootData, ComputeProvider, CreateMachine, Deletion, Labels, Machine, Power};
-use crate::engine::{Decision, InvalidTransition, Resource};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hold::Hold;
 use crate::node_link::{NodeLink, Readiness};
 use crate::policy::Policy;
+use crate::replica::ControlUrls;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -78,7 +79,7 @@ pub struct NodeResource {
     link: Arc<dyn NodeLink>,
     policy: Policy,
     boot_key: BootKey,
-    control_url: String,
+    control_urls: ControlUrls,
     /// Labels of everything this installation buys.
     labels: Labels,
 }
@@ -90,10 +91,11 @@ impl NodeResource {
         compute: Arc<dyn ComputeProvider>,
         link: Arc<dyn NodeLink>,
         boot_key: BootKey,
-        control_url: String,
+        control_urls: impl Into<ControlUrls>,
     ) -> Self {
+        let control_urls = control_urls.into();
         let (policy, labels) = (Policy::default(), Labels::default());
-        Self { store, compute, link, policy, boot_key, control_url, labels }
+        Self { store, compute, link, policy, boot_key, control_urls, labels }
     }
 
     /// Sets the spans and bounds of decisions.
@@ -120,7 +122,7 @@ impl NodeResource {
             labels = labels.with(Labels::EPOCH, epoch)?;
         }
         let token = self.boot_key.token(node.id, crate::sam::BOOT_GENERATION);
-        let boot = BootData::new(node.id, self.control_url.clone(), token);
+        let boot = BootData::new(node.id, self.control_urls.joined(), token);
         Ok(CreateMachine::new(node.machine_key(), boot)
             .with_size(node.size)
             .with_region(node.region.clone())
@@ -157,6 +159,19 @@ impl Resource for NodeResource {
 
     fn check(&self, from: &NodeRecord, to: &NodeRecord) -> Result<(), InvalidTransition> {
         from.check_next(to)
+    }
+
+    fn lane(&self, record: &NodeRecord, asked: Asked<'_, NodeLook, NodeEffect>) -> Option<Lane> {
+        Some(match asked {
+            Asked::Look(NodeLook::Hold) => return None,
+            Asked::Look(NodeLook::Readiness) | Asked::Act(NodeEffect::Drain) => {
+                Lane::new("agent", record.id)
+            }
+            Asked::Look(NodeLook::Survey)
+            | Asked::Act(
+                NodeEffect::CreateMachine | NodeEffect::DeleteMachine | NodeEffect::PowerOn,
+            ) => Lane::new("compute", &record.provider),
+        })
     }
 
     async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {

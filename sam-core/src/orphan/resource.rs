@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::decide::decide;
 use super::record::{OrphanRecord, OrphanState};
-use crate::engine::{Decision, InvalidTransition, Resource};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource};
 use crate::error::Result;
 use crate::hold::Hold;
 use crate::policy::Policy;
@@ -82,6 +82,14 @@ impl Resource for OrphanResource {
 
     fn check(&self, from: &OrphanRecord, to: &OrphanRecord) -> Result<(), InvalidTransition> {
         from.check_next(to)
+    }
+
+    fn lane(
+        &self,
+        record: &OrphanRecord,
+        _asked: Asked<'_, OrphanLook, OrphanEffect>,
+    ) -> Option<Lane> {
+        Some(Lane::new("sweep", &record.scope))
     }
 
     async fn look(&self, record: &OrphanRecord, _look: &OrphanLook) -> OrphanObservation {

@@ -15,6 +15,7 @@ use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
 use crate::orphan::OrphanResource;
 use crate::policy::Policy;
+use crate::replica::ControlUrls;
 use crate::request::RequestResource;
 use crate::spend::SpendResource;
 use crate::store::{Store, WorkerId};
@@ -38,7 +39,7 @@ pub struct SamBuilder {
     policy: Policy,
     engine: EngineConfig,
     boot_key: Option<Secret<[u8; 32]>>,
-    control_url: String,
+    control_urls: ControlUrls,
     installation: String,
     scopes: Vec<Scope>,
 }
@@ -54,7 +55,7 @@ impl SamBuilder {
             policy: Policy::default(),
             engine: EngineConfig::default(),
             boot_key: None,
-            control_url: "memory:".to_owned(),
+            control_urls: ControlUrls::new(["memory:"]),
             installation: "local".to_owned(),
             scopes: Vec::new(),
         }
@@ -106,7 +107,14 @@ impl SamBuilder {
     /// Sets where agents reach the control plane.
     #[must_use]
     pub fn control_url(mut self, url: impl Into<String>) -> Self {
-        self.control_url = url.into();
+        self.control_urls = ControlUrls::new([url]);
+        self
+    }
+
+    /// Sets the addresses at which agents reach the control plane, which may change later on.
+    #[must_use]
+    pub fn control_urls(mut self, urls: ControlUrls) -> Self {
+        self.control_urls = urls;
         self
     }
 
@@ -161,7 +169,7 @@ impl SamBuilder {
             compute(),
             Arc::clone(&link),
             boot_key.clone(),
-            self.control_url,
+            self.control_urls,
         )
         .with_policy(policy.clone())
         .with_labels(labels);

@@ -6,6 +6,7 @@ mod feed;
 mod hold;
 mod nodes;
 mod orphans;
+mod replicas;
 mod workspaces;
 
 use std::sync::Arc;

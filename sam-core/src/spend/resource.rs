@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::record::SpendRecord;
-use crate::engine::{Decision, InvalidTransition, Resource, Transition, decode};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Transition, decode};
 use crate::error::Result;
 use crate::id::NodeId;
 use crate::node::{NodeRecord, NodeState};
@@ -90,6 +90,14 @@ impl Resource for SpendResource {
 
     fn check(&self, _from: &SpendRecord, _to: &SpendRecord) -> Result<(), InvalidTransition> {
         Ok(())
+    }
+
+    fn lane(
+        &self,
+        _record: &SpendRecord,
+        _asked: Asked<'_, SpendLook, std::convert::Infallible>,
+    ) -> Option<Lane> {
+        None
     }
 
     async fn look(&self, record: &SpendRecord, _look: &SpendLook) -> SpendObservation {

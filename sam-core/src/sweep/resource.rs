@@ -10,7 +10,7 @@ use super::inventory::{self, Inventory};
 use super::record::SweepRecord;
 use super::rule::{Facts, Standing, standing};
 use crate::compute::{ComputeProvider, Labels, ListOwned, OwnedResource, OwnedResources};
-use crate::engine::{Decision, InvalidTransition, Resource, Stamped, decode};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NodeId;
 use crate::node::NodeRecord;
@@ -196,6 +196,14 @@ impl Resource for SweepResource {
 
     fn check(&self, _from: &SweepRecord, _to: &SweepRecord) -> Result<(), InvalidTransition> {
         Ok(())
+    }
+
+    fn lane(
+        &self,
+        record: &SweepRecord,
+        _asked: Asked<'_, SweepLook, std::convert::Infallible>,
+    ) -> Option<Lane> {
+        Some(Lane::new("sweep", &record.scope))
     }
 
     async fn look(&self, record: &SweepRecord, _look: &SweepLook) -> SweepObservation {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::decide::decide;
 use super::record::{WorkspaceRecord, WorkspaceState};
 use crate::compute::{ComputeProvider, Size};
-use crate::engine::{Decision, InvalidTransition, Resource, Stamped, decode};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
 use crate::entropy::Entropy;
 use crate::error::Result;
 use crate::hold::Hold;
@@ -222,6 +222,25 @@ impl Resource for WorkspaceResource {
 
     fn check(&self, from: &WorkspaceRecord, to: &WorkspaceRecord) -> Result<(), InvalidTransition> {
         from.check_next(to)
+    }
+
+    fn lane(
+        &self,
+        record: &WorkspaceRecord,
+        asked: Asked<'_, WorkspaceLook, WorkspaceEffect>,
+    ) -> Option<Lane> {
+        match asked {
+            Asked::Look(WorkspaceLook::Hold | WorkspaceLook::Node(_)) => None,
+            // With a cap the provider is asked for its prices.
+            Asked::Look(WorkspaceLook::Placement) => {
+                self.policy.spend.is_set().then(|| Lane::new("compute", &self.compute))
+            }
+            Asked::Act(
+                WorkspaceEffect::Prepare(node)
+                | WorkspaceEffect::Remove(node)
+                | WorkspaceEffect::Stop(node),
+            ) => Some(Lane::new("agent", node)),
+        }
     }
 
     async fn look(&self, record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
