@@ -365,6 +365,10 @@ pub struct ServerKey {
 pub struct ChallengeReply {
     /// To be signed and given back within 60 seconds.
     pub nonce: String,
+    /// Where else the control plane is reached: the replicas that serve now, at most 17. The agent
+    /// keeps them beside those of its boot data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub control_urls: Vec<String>,
 }
 
 /// Name of the request header that carries the range of link versions the agent speaks, `min-max`.

@@ -13,7 +13,9 @@ mod simulation {
         Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
         Machine, MachineKey, OwnedResources, PowerControl,
     };
-    use sam_core::engine::{Decision, Engine, EngineConfig, InvalidTransition, Resource};
+    use sam_core::engine::{
+        Asked, Decision, Engine, EngineConfig, InvalidTransition, Lane, Resource,
+    };
     use sam_core::node::{
         NodeEffect, NodeLook, NodeObservation, NodeRecord, NodeResource, NodeState, NodeWish,
     };
@@ -156,6 +158,14 @@ mod simulation {
             self.inner.check(from, to)
         }
 
+        fn lane(
+            &self,
+            record: &NodeRecord,
+            asked: Asked<'_, NodeLook, NodeEffect>,
+        ) -> Option<Lane> {
+            self.inner.lane(record, asked)
+        }
+
         async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {
             self.inner.look(record, look).await
         }
@@ -168,19 +178,24 @@ mod simulation {
     fn effect_first(simulation: Simulation, lying: bool) -> Simulation {
         simulation.with_engine(move |parts: Parts| {
             Box::pin(async move {
-                let compute = Arc::new(parts.compute.clone());
+                let compute: Arc<dyn ComputeProvider> = Arc::new(parts.compute.clone());
                 let link = Arc::clone(&parts.link);
                 let boot_key = BootKey::new(parts.boot_key.clone());
-                let node = NodeResource::new(compute, Arc::clone(&link), boot_key, String::new())
-                    .with_policy(parts.policy.clone());
+                let node = NodeResource::new(
+                    Arc::clone(&parts.store),
+                    Arc::clone(&compute),
+                    Arc::clone(&link),
+                    boot_key,
+                    String::new(),
+                )
+                .with_policy(parts.policy.clone());
                 let (store, clock, entropy) = (
                     Arc::clone(&parts.store),
                     Arc::clone(&parts.clock),
                     Arc::clone(&parts.entropy),
                 );
-                let workspace =
-                    WorkspaceResource::new(store, link, clock, entropy, "sim".to_owned())
-                        .with_policy(parts.policy.clone());
+                let workspace = WorkspaceResource::new(store, link, clock, entropy, compute)
+                    .with_policy(parts.policy.clone());
                 let mut name = [0; 8];
                 parts.entropy.fill(&mut name);
                 let engine = Engine::new(

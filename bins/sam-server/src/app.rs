@@ -6,11 +6,13 @@ use sam_agent::controller::Controller;
 use sam_agent::wire::ServerKey;
 use sam_core::Sam;
 use sam_core::auth::ChallengeKey;
+use sam_core::replica::{ControlUrls, Replica};
 use sam_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::daemon::DaemonFacts;
+use crate::store::Upkeep;
 
 /// The parts of a control plane, as its handlers see them. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,8 +31,12 @@ pub struct AppParts {
     pub server_keys: Vec<ServerKey>,
     /// Who may ask.
     pub access: Access,
-    /// Names this process; another after a restart.
-    pub server_id: String,
+    /// Names this process, another after a restart, and where other replicas reach it.
+    pub replica: Replica,
+    /// Where agents reach the control plane.
+    pub control_urls: ControlUrls,
+    /// The store's care, where it has any: readiness asks it about the schema.
+    pub upkeep: Option<Arc<dyn Upkeep>>,
     /// When it started.
     pub started_at: Timestamp,
     /// Whether a repository may be a path on this computer.

@@ -5,18 +5,31 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
-use sam_core::{Error, ErrorKind, Result};
+use clap::{Parser, Subcommand};
+use sam_core::{Error, ErrorKind, Result, Secret};
 use serde::Deserialize;
 
+use crate::installation;
+use crate::store::StorePlan;
+
 /// What `sam-server` was told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
+    /// What to do.
+    pub task: Task,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Where it keeps its state.
+    /// Where it keeps its own files.
     pub data_dir: PathBuf,
+    /// Where state lives.
+    pub store: StorePlan,
+    /// The keys, which replicas share.
+    pub keys_file: PathBuf,
+    /// The local nodes, which replicas on one computer share.
+    pub nodes_dir: PathBuf,
+    /// Where other replicas reach this one; `http://` and the listening address when absent.
+    pub replica_url: Option<String>,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// The program that becomes holder and agent of local nodes.
@@ -29,30 +42,61 @@ pub struct ServerConfig {
     pub log_json: bool,
 }
 
-/// SAM's control plane: an HTTP server over an embedded database.
+/// What the program does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Subcommand)]
+#[non_exhaustive]
+pub enum Task {
+    /// Bring the store's schema up to date, and end
+    Migrate,
+    /// Serve (what it does without a command)
+    #[default]
+    Serve,
+}
+
+/// SAM's control plane: an HTTP server over an embedded database, or one of several over PostgreSQL.
 #[derive(Debug, Parser)]
 #[command(name = "sam-server", version, about)]
 struct Flags {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Address to listen on [default: 127.0.0.1:7070]
-    #[arg(long, env = "SAM_LISTEN")]
+    #[arg(long, env = "SAM_LISTEN", global = true)]
     listen: Option<SocketAddr>,
     /// Directory for database, keys and local nodes [default: ./sam-data]
-    #[arg(long, env = "SAM_DATA_DIR")]
+    #[arg(long, env = "SAM_DATA_DIR", global = true)]
     data_dir: Option<PathBuf>,
+    /// Database that replicas share, postgresql://user:password@host/database; DATABASE_URL is read
+    /// as well [default: a file in the data directory]
+    #[arg(long, env = "SAM_DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+    /// Bring the database's schema up to date at the start; without it the server waits for
+    /// `sam-server migrate` [default: true]
+    #[arg(long, env = "RUN_MIGRATIONS", global = true)]
+    run_migrations: Option<bool>,
+    /// Keys of the installation, the same for all replicas [default: keys.json in the data directory]
+    #[arg(long, env = "SAM_KEYS_FILE", global = true)]
+    keys_file: Option<PathBuf>,
+    /// Directory of local nodes, shared by all replicas [default: nodes in the data directory]
+    #[arg(long, env = "SAM_NODES_DIR", global = true)]
+    nodes_dir: Option<PathBuf>,
+    /// Address under which other replicas and agents reach this one [default: http:// and the
+    /// listening address]
+    #[arg(long, env = "SAM_REPLICA_URL", global = true)]
+    replica_url: Option<String>,
     /// Configuration file [default: sam.toml in the data directory, if there is one]
-    #[arg(long, env = "SAM_CONFIG")]
+    #[arg(long, env = "SAM_CONFIG", global = true)]
     config: Option<PathBuf>,
     /// Let repositories be paths on this computer [default: false]
-    #[arg(long, env = "SAM_ALLOW_LOCAL_REPOS")]
+    #[arg(long, env = "SAM_ALLOW_LOCAL_REPOS", global = true)]
     allow_local_repos: Option<bool>,
     /// Program that becomes holder and agent of local nodes [default: sam-agentd beside this one]
-    #[arg(long, env = "SAM_AGENT_COMMAND")]
+    #[arg(long, env = "SAM_AGENT_COMMAND", global = true)]
     agent_command: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or filters of tracing [default: info]
-    #[arg(long, env = "SAM_LOG")]
+    #[arg(long, env = "SAM_LOG", global = true)]
     log: Option<String>,
     /// Format of log lines: text or json [default: text]
-    #[arg(long, env = "SAM_LOG_FORMAT", value_parser = ["text", "json"])]
+    #[arg(long, env = "SAM_LOG_FORMAT", global = true, value_parser = ["text", "json"])]
     log_format: Option<String>,
 }
 
@@ -61,6 +105,11 @@ struct Flags {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    database_url: Option<String>,
+    run_migrations: Option<bool>,
+    keys_file: Option<PathBuf>,
+    nodes_dir: Option<PathBuf>,
+    replica_url: Option<String>,
     allow_local_repos: Option<bool>,
     agent_command: Option<PathBuf>,
     log: Option<String>,
@@ -73,7 +122,10 @@ impl ServerConfig {
     /// # Errors
     /// `BadInput` naming the key and the file.
     pub fn read() -> Result<Self> {
-        Self::merge(Flags::parse())
+        let mut flags = Flags::parse();
+        // The name that other programs know it by comes after ours.
+        flags.database_url = flags.database_url.or_else(other_database_url);
+        Self::merge(flags)
     }
 
     fn merge(flags: Flags) -> Result<Self> {
@@ -86,6 +138,19 @@ impl ServerConfig {
             Some(path) => path,
             None => beside_this_program("sam-agentd")?,
         };
+        let migrate = flags.run_migrations.or(file.run_migrations).unwrap_or(true);
+        let store = match flags.database_url.or(file.database_url).filter(|url| !url.is_empty()) {
+            None => StorePlan::Embedded,
+            Some(url) => StorePlan::Database { url: database_url(url)?, migrate },
+        };
+        let replica_url = flags.replica_url.or(file.replica_url);
+        let replica_url = replica_url.map(check_replica_url).transpose()?;
+        let own = |path: Option<PathBuf>, name: &str| {
+            path.map_or_else(
+                || data_dir.join(name),
+                |path| std::path::absolute(&path).unwrap_or(path),
+            )
+        };
         let log_format = flags.log_format.or(file.log_format);
         if let Some(other) =
             log_format.as_deref().filter(|format| !["text", "json"].contains(format))
@@ -97,6 +162,11 @@ impl ServerConfig {
             .with_hint("use text or json"));
         }
         Ok(Self {
+            task: flags.task.unwrap_or_default(),
+            keys_file: own(flags.keys_file.or(file.keys_file), installation::FILE),
+            nodes_dir: own(flags.nodes_dir.or(file.nodes_dir), "nodes"),
+            store,
+            replica_url,
             listen: flags
                 .listen
                 .or(file.listen)
@@ -109,6 +179,34 @@ impl ServerConfig {
             log_json: log_format.as_deref() == Some("json"),
         })
     }
+}
+
+/// Checks that it is the address of a database we know. It holds a password and is never shown.
+fn database_url(url: String) -> Result<Secret<String>> {
+    if url.starts_with("postgresql://") || url.starts_with("postgres://") {
+        return Ok(Secret::new(url));
+    }
+    Err(Error::new(
+        ErrorKind::BadInput,
+        "SAM_DATABASE_URL is not the address of a PostgreSQL database",
+    )
+    .with_hint(
+        "write postgresql://user:password@host:5432/database, or leave it out to use a file",
+    ))
+}
+
+fn check_replica_url(url: String) -> Result<String> {
+    let is_http = url.starts_with("http://") || url.starts_with("https://");
+    if is_http && !url.contains([',', '?', '#', '@']) && url.len() <= 512 {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    Err(Error::new(ErrorKind::BadInput, format!("SAM_REPLICA_URL {url:?} is not an address"))
+        .with_hint("write http://host:port or https://host, as the other replicas reach this one"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "configuration is read here")]
+fn other_database_url() -> Option<String> {
+    std::env::var("DATABASE_URL").ok()
 }
 
 fn read_file(path: &Path) -> Result<File> {
@@ -161,6 +259,21 @@ mod tests {
         assert_eq!(config.listen.port(), 2);
         assert_eq!(config.log, "warn");
         assert!(!config.local_repos);
+        assert!(matches!(config.store, StorePlan::Embedded));
+        assert_eq!(config.keys_file, directory.path().join("keys.json"));
+        let shared = parse(&["migrate", "--database-url", "postgresql://u:canary@h/d"]).unwrap();
+        assert_eq!(shared.task, Task::Migrate);
+        assert!(matches!(shared.store, StorePlan::Database { migrate: true, .. }));
+        assert!(!format!("{shared:?}").contains("canary"));
+        for bad in [
+            ["--database-url", "mysql://u:canary@h/d"],
+            ["--replica-url", "h:7070"],
+            ["--replica-url", "http://a,http://b"],
+        ] {
+            let error = parse(&bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BadInput, "{bad:?}");
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
         std::fs::write(directory.path().join("sam.toml"), "lisen = 1\n").unwrap();
         let error = parse(&[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadInput);

@@ -9,9 +9,11 @@ use sam_core::workspace::WorkspaceState;
 use sam_core::{Report, Result, Sam};
 
 use crate::deadline;
+use crate::installation;
 use crate::listen::OwnerSocket;
 use crate::routes::router;
 use crate::running::{Plan, Running, serve};
+use crate::store::StorePlan;
 
 /// The client socket's name in the data directory.
 pub const SOCKET: &str = "daemon.sock";
@@ -71,13 +73,17 @@ pub async fn run(
     ready: impl FnOnce(),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let running = Running::start(Plan {
+    let plan = Plan {
         data_dir: config.data_dir.clone(),
+        keys_file: config.data_dir.join(installation::FILE),
+        nodes_dir: config.data_dir.join("nodes"),
         agent_command: config.agent_command,
         environment: config.environment,
         local_repos: true,
+        replica_url: String::new(),
         is_daemon: true,
-    })?;
+    };
+    let running = Running::start(plan, StorePlan::Embedded).await?;
     let token = running.app.shutdown.clone();
     let socket = OwnerSocket::bind(&config.data_dir.join(SOCKET))?;
     let serving = tokio::spawn(serve(socket, router(running.app.clone()), token.clone()));

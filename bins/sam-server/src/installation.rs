@@ -1,4 +1,4 @@
-//! The keys of an installation: made on first start, kept in the data directory, never shown.
+//! The keys of an installation: made on first start, kept in a file that replicas share, never shown.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -48,7 +48,10 @@ struct KeyFile {
 }
 
 const FORMAT: u32 = 1;
-const FILE: &str = "keys.json";
+/// The keys' usual name in the data directory.
+pub(crate) const FILE: &str = "keys.json";
+/// Names a directory of local nodes.
+const NODES_FILE: &str = ".id";
 
 /// Makes the data directory, readable by its owner alone.
 ///
@@ -75,24 +78,48 @@ fn trouble(what: &str, path: &Path, error: std::io::Error) -> Error {
 }
 
 impl Installation {
-    /// Reads the keys, or makes them on the first start.
+    /// Reads the keys, or makes them on the first start; of several that make them at once, one
+    /// does.
     ///
     /// # Errors
     /// `Denied` or `Unavailable` when the file cannot be read or written; `Corrupt` when it is
     /// damaged.
-    pub fn open(data_dir: &Path, entropy: &dyn Entropy) -> Result<Self> {
-        let path = data_dir.join(FILE);
-        match std::fs::read(&path) {
-            Ok(bytes) => Self::read(&bytes).ok_or_else(|| {
+    pub fn open(path: &Path, entropy: &dyn Entropy) -> Result<Self> {
+        if let Some(found) = Self::load(path)? {
+            return Ok(found);
+        }
+        match Self::make(path, entropy)? {
+            Some(made) => Ok(made),
+            // Another replica made them in the meantime.
+            None => Self::load(path)?.ok_or_else(|| {
+                let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
+                trouble("the keys cannot be read", path, gone)
+            }),
+        }
+    }
+
+    fn load(path: &Path) -> Result<Option<Self>> {
+        match std::fs::read(path) {
+            Ok(bytes) => Self::read(&bytes).map(Some).ok_or_else(|| {
                 Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_hint(
                     "restore it from a backup; without it the nodes of this installation are cut off",
                 )
             }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Self::make(&path, entropy)
-            }
-            Err(error) => Err(trouble("the keys cannot be read", &path, error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(trouble("the keys cannot be read", path, error)),
         }
+    }
+
+    /// Returns a text by which replicas compare their keys without showing them.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"sam-installation-v1");
+        hash.update(self.id.as_bytes());
+        for key in [&self.keys.signing, &self.keys.boot, &self.keys.challenge] {
+            hash.update(key.expose());
+        }
+        hash.update(self.admin_sha256);
+        URL_SAFE_NO_PAD.encode(hash.finalize())
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -114,7 +141,8 @@ impl Installation {
         })
     }
 
-    fn make(path: &Path, entropy: &dyn Entropy) -> Result<Self> {
+    /// Makes the keys; `None` when they are there by now.
+    fn make(path: &Path, entropy: &dyn Entropy) -> Result<Option<Self>> {
         let random = || {
             let mut bytes = [0; 32];
             entropy.fill(&mut bytes);
@@ -139,16 +167,33 @@ impl Installation {
             challenge: text(keys.challenge.expose()),
             admin_sha256: text(&admin_sha256),
         };
-        write_private(path, &serde_json::to_vec_pretty(&file).unwrap_or_default())
+        let written = write_private(path, &serde_json::to_vec_pretty(&file).unwrap_or_default())
             .map_err(|error| trouble("the keys cannot be written", path, error))?;
-        Ok(Self { id, keys, admin_sha256, fresh_admin_token: Some(token) })
+        Ok(written.then_some(Self { id, keys, admin_sha256, fresh_admin_token: Some(token) }))
     }
 }
 
-/// Writes a file that is whole or absent, readable by its owner alone.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut draft = PathBuf::from(path);
-    draft.set_extension("draft");
+/// Returns the name of a directory of local nodes, which it is given on first use: by it replicas see
+/// that they look at the same one.
+pub(crate) fn nodes_id(dir: &Path, entropy: &dyn Entropy) -> Result<String> {
+    let path = dir.join(NODES_FILE);
+    let failed = |error| trouble("the directory of local nodes cannot be used", dir, error);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    if !path.exists() {
+        let mut id = [0; 16];
+        entropy.fill(&mut id);
+        let id = format!("{:032x}", u128::from_be_bytes(id));
+        write_private(&path, id.as_bytes()).map_err(failed)?;
+    }
+    std::fs::read_to_string(&path).map(|id| id.trim().to_owned()).map_err(failed)
+}
+
+/// Writes a file that is whole or absent, readable by its owner alone; `false` when there is one by
+/// that name already.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.draft", std::process::id()));
+    let draft = PathBuf::from(draft);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -157,9 +202,15 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&draft, path)?;
+    // A link does not replace what is there, as a rename would.
+    let linked = match std::fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        linked => linked.map(|()| true),
+    };
+    std::fs::remove_file(&draft)?;
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::File::open(directory)?.sync_all()
+    std::fs::File::open(directory)?.sync_all()?;
+    linked
 }
 
 #[cfg(test)]
@@ -172,13 +223,17 @@ mod tests {
     fn keys_are_made_once_and_the_token_is_shown_once() {
         let directory = tempfile::tempdir().unwrap();
         let entropy = SeededEntropy::new(1);
-        let first = Installation::open(directory.path(), &entropy).unwrap();
+        let path = directory.path().join(FILE);
+        let first = Installation::open(&path, &entropy).unwrap();
+        let second = Installation::open(&path, &entropy).unwrap();
+        assert_eq!(first.fingerprint(), second.fingerprint());
         let token = first.fresh_admin_token.unwrap();
-        let second = Installation::open(directory.path(), &entropy).unwrap();
         assert_eq!(first.id, second.id);
         assert_eq!(first.keys.boot.expose(), second.keys.boot.expose());
         assert!(second.fresh_admin_token.is_none());
-        let path = directory.path().join(FILE);
+        // Another that makes keys at the same time has its own thrown away.
+        assert!(Installation::make(&path, &entropy).unwrap().is_none());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         assert!(!std::fs::read_to_string(&path).unwrap().contains(token.expose()));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -187,7 +242,8 @@ mod tests {
     fn a_damaged_file_is_refused_and_not_replaced() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE), b"{").unwrap();
-        let error = Installation::open(directory.path(), &SeededEntropy::new(1)).unwrap_err();
+        let error =
+            Installation::open(&directory.path().join(FILE), &SeededEntropy::new(1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert_eq!(std::fs::read(directory.path().join(FILE)).unwrap(), b"{");
     }

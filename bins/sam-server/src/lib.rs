@@ -16,8 +16,10 @@ mod installation;
 mod listen;
 mod problem;
 mod project;
+mod replica;
 mod routes;
 mod running;
+mod store;
 
 pub mod config;
 pub mod daemon;
@@ -30,3 +32,4 @@ pub use self::app::{App, AppParts};
 pub use self::installation::{Installation, Keys};
 pub use self::problem::ApiError;
 pub use self::routes::{agent_router, router};
+pub use self::store::{Backing, Schema, StorePlan, Upkeep};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use sam_core::Report;
-use sam_server::config::ServerConfig;
+use sam_server::config::{ServerConfig, Task};
 use sam_server::{logging, server, signals};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
@@ -11,6 +11,9 @@ fn main() -> ExitCode {
     let run = || {
         let config = ServerConfig::read()?;
         logging::start(&config.log, config.log_json)?;
+        if config.task == Task::Migrate {
+            return signals::block_on(server::migrate(config));
+        }
         let started = |started: server::Started| {
             if let Some(token) = &started.fresh_admin_token {
                 println!("administrator's token (shown once): {}", token.expose());

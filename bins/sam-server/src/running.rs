@@ -1,21 +1,21 @@
-//! A control plane put together and running: store, provider, engine and links of one data
-//! directory.
+//! A control plane put together and running: store, provider, engine and links of one process.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sam_agent::controller::{Controller, ControllerConfig};
+use sam_agent::controller::{Controller, ControllerConfig, Replicas};
 use sam_agent::wire::ServerKey;
 use sam_core::auth::ChallengeKey;
 use sam_core::entropy::Entropy;
-use sam_core::keys::{Ed25519Signer, Signer as _};
+use sam_core::keys::{Ed25519Signer, Ed25519Verifier, Signer as _};
 use sam_core::node::NodeState;
+use sam_core::replica::{ControlUrls, InstallationRecord, Replica};
 use sam_core::time::Clock;
-use sam_core::{NodeId, Report, Result, Sam};
+use sam_core::{NodeId, Report, Result, Sam, Secret};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
-use sam_providers::sqlite::{Retention, SqliteOptions, SqliteStore};
 use sam_providers::system::{OsEntropy, SystemClock};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
@@ -25,15 +25,19 @@ use crate::access::Access;
 use crate::app::{App, AppParts};
 use crate::daemon::DaemonFacts;
 use crate::deadline;
-use crate::installation::{Installation, make_directory};
+use crate::installation::{Installation, make_directory, nodes_id};
 use crate::listen::OwnerSocket;
+use crate::replica::{self, Links};
 use crate::routes::agent_router;
+use crate::store::{Backing, Schema, StorePlan, Upkeep};
 
 /// Link changes that wait to be told to the engine; more are noticed by its next look.
 const LINK_CHANGES_MAX: usize = 1_024;
 /// How long after the start the nodes are looked at whose agents did not dial in again. Shorter than
 /// an agent's longest pause: one that comes later is merely unreachable until then.
 const RETURN_WITHIN: Duration = Duration::from_secs(3);
+/// How often a schema is looked at that is not the one this program knows.
+const SCHEMA_LOOK: Duration = Duration::from_secs(2);
 /// How often old changes are forgotten.
 const TRIM_EVERY: Duration = Duration::from_hours(1);
 /// How long open requests may take to end when the server stops.
@@ -43,9 +47,13 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) data_dir: PathBuf,
+    pub(crate) keys_file: PathBuf,
+    pub(crate) nodes_dir: PathBuf,
     pub(crate) agent_command: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) local_repos: bool,
+    /// Where other replicas reach this one; empty where there are none.
+    pub(crate) replica_url: String,
     /// Everything is the owner's; else the administrator's token is asked for.
     pub(crate) is_daemon: bool,
 }
@@ -54,81 +62,73 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) app: App,
-    pub(crate) installation: Installation,
+    pub(crate) fresh_admin_token: Option<Secret<String>>,
     engine: JoinHandle<()>,
     agents: JoinHandle<()>,
+}
+
+/// The parts that are there before anything else.
+struct Base {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    backing: Backing,
+    installation: Installation,
 }
 
 impl Running {
     /// Takes the data directory, opens everything and starts working, on the runtime it is
     /// called from.
-    pub(crate) fn start(plan: Plan) -> Result<Self> {
+    pub(crate) async fn start(plan: Plan, store: StorePlan) -> Result<Self> {
         make_directory(&plan.data_dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
-        // The store's lock comes first: whoever has it owns the directory.
-        let path = plan.data_dir.join("sam.db");
-        let options = SqliteOptions::new(Arc::clone(&entropy));
-        let store = Arc::new(SqliteStore::open(&path, Arc::clone(&clock), options)?);
-        let installation = Installation::open(&plan.data_dir, &*entropy)?;
-        let keys = &installation.keys;
-        let signer = Arc::new(Ed25519Signer::from_seed(&keys.signing));
-        let server_key = ServerKey {
-            key_id: signer.key_id().to_owned(),
-            public_key: base64_url(&signer.public_key()),
-        };
+        // The lock of a file comes first: whoever has it owns the directory.
+        let backing = store.open(&plan.data_dir, &clock, &entropy).await?;
+        Self::start_on(plan, backing).await
+    }
+
+    /// Starts working on a store that is open.
+    pub(crate) async fn start_on(plan: Plan, backing: Backing) -> Result<Self> {
+        make_directory(&plan.data_dir)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
+        let mut installation = Installation::open(&plan.keys_file, &*entropy)?;
+        let fresh_admin_token = installation.fresh_admin_token.take();
+        let base = Base { clock, entropy, backing, installation };
         let (link_changed, changes) = mpsc::channel(LINK_CHANGES_MAX);
-        let on_change = Arc::new(move |node: NodeId| {
-            // A closed channel means that we are ending: nobody needs to know.
-            if let Err(TrySendError::Full(_)) = link_changed.try_send(node) {
-                tracing::warn!(node.id = %node, "a link change is left to the next look");
-            }
-        });
-        let config = ControllerConfig::new(installation.id.clone(), signer, Arc::clone(&clock));
-        let controller = Controller::new(config.with_on_change(on_change));
-        let agents_path = plan.data_dir.join("agents.sock");
-        let compute = ProcessCompute::new(
-            ProcessConfig::new(plan.data_dir.join("nodes"), plan.agent_command)
-                .with_environment(plan.environment),
-        );
-        let sam = Sam::builder(Arc::clone(&store) as _, Arc::new(compute))
-            .clock(Arc::clone(&clock))
-            .entropy(Arc::clone(&entropy))
-            .link(Arc::new(controller.clone()))
-            .boot_key(keys.boot.clone())
-            .control_url(format!("unix:{}", agents_path.display()))
-            .installation(installation.id.clone())
-            .build()?;
-        let shutdown = CancellationToken::new();
-        let access = if plan.is_daemon {
-            Access::Owner
-        } else {
-            Access::Token { sha256: installation.admin_sha256 }
-        };
-        let app = App::new(AppParts {
-            sam: sam.clone(),
-            controller,
-            challenge: ChallengeKey::new(keys.challenge.clone()),
-            server_keys: vec![server_key],
-            access,
-            server_id: server_id(&sam),
-            started_at: clock.now(),
-            local_repos: plan.local_repos,
-            shutdown: shutdown.clone(),
-            daemon: plan.is_daemon.then(|| DaemonFacts { data_dir: plan.data_dir.clone() }),
-        });
+        let app = assemble(&plan, &base, link_changed)?;
+        let claim = claim(&plan, &base)?;
+        let start = Start { app: app.clone(), backing: base.backing, claim };
+        let schema = start.backing.upkeep.schema().await?;
+        match schema.require() {
+            Ok(()) => start.join().await?,
+            Err(error) => tracing::error!(
+                error = %Report::new(&error),
+                hint = error.hint(),
+                "NO WORK IS DONE until the schema is the one this program knows"
+            ),
+        }
+        let agents_path = agents_socket(&plan);
         let socket = OwnerSocket::bind(&agents_path)?;
+        let shutdown = app.shutdown.clone();
         let agents = tokio::spawn(serve(socket, agent_router(app.clone()), shutdown.clone()));
-        tokio::spawn(shorten_feed(store, shutdown.clone()));
-        tokio::spawn(tell_engine(sam.clone(), changes, shutdown.clone()));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(app.clone())));
+        let links = Links {
+            sam: app.sam.clone(),
+            controller: app.controller.clone(),
+            me: app.replica.clone(),
+            own_urls: own_urls(&plan),
+            control_urls: app.control_urls.clone(),
+            changes,
+            written: BTreeMap::new(),
+        };
         let engine = tokio::spawn(async move {
-            if let Err(error) = sam.run(shutdown.cancelled()).await {
-                tracing::error!(error = %Report::new(&error), "the engine stopped");
-                shutdown.cancel();
+            let token = shutdown.clone();
+            if let Err(error) = start.work(schema == Schema::Current, links).await {
+                tracing::error!(error = %Report::new(&error), hint = error.hint(), "the engine stopped");
+                token.cancel();
             }
         });
-        Ok(Self { app, installation, engine, agents })
+        Ok(Self { app, fresh_admin_token, engine, agents })
     }
 
     /// Waits until everything has ended after the shutdown was asked for.
@@ -139,6 +139,147 @@ impl Running {
         });
         if ended.await.is_none() {
             tracing::warn!("some requests were cut off");
+        }
+    }
+}
+
+fn agents_socket(plan: &Plan) -> PathBuf {
+    plan.data_dir.join("agents.sock")
+}
+
+/// Where agents reach this replica: those on this computer by the socket.
+fn own_urls(plan: &Plan) -> Vec<String> {
+    let socket = format!("unix:{}", agents_socket(plan).display());
+    [socket, plan.replica_url.clone()].into_iter().filter(|url| !url.is_empty()).collect()
+}
+
+/// Puts the parts together.
+fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Result<App> {
+    let Base { clock, entropy, backing, installation } = base;
+    let keys = &installation.keys;
+    let signer = Arc::new(Ed25519Signer::from_seed(&keys.signing));
+    let verifier = Arc::new(Ed25519Verifier::new([signer.public_key()])?);
+    let server_key = ServerKey {
+        key_id: signer.key_id().to_owned(),
+        public_key: base64_url(&signer.public_key()),
+    };
+    let on_change = Arc::new(move |node: NodeId| {
+        // A closed channel means that we are ending: nobody needs to know.
+        if let Err(TrySendError::Full(_)) = link_changed.try_send(node) {
+            tracing::warn!(node.id = %node, "a link change is left to the next look");
+        }
+    });
+    let replica = Replica::new(replica_id(&**entropy), plan.replica_url.clone());
+    let directory = replica::directory();
+    let replicas = Replicas::new(replica.id.clone(), verifier, Arc::clone(&directory) as _);
+    let config = ControllerConfig::new(installation.id.clone(), signer, Arc::clone(clock));
+    let controller = Controller::new(config.with_on_change(on_change).with_replicas(replicas));
+    let compute = ProcessCompute::new(
+        ProcessConfig::new(plan.nodes_dir.clone(), plan.agent_command.clone())
+            .with_environment(plan.environment.clone()),
+    );
+    let control_urls = ControlUrls::new(own_urls(plan));
+    let sam = Sam::builder(Arc::clone(&backing.store), Arc::new(compute))
+        .clock(Arc::clone(clock))
+        .entropy(Arc::clone(entropy))
+        .link(Arc::new(controller.clone()))
+        .boot_key(keys.boot.clone())
+        .control_urls(control_urls.clone())
+        .installation(installation.id.clone())
+        .build()?;
+    directory.ask(sam.clone());
+    let access = if plan.is_daemon {
+        Access::Owner
+    } else {
+        Access::Token { sha256: installation.admin_sha256 }
+    };
+    Ok(App::new(AppParts {
+        sam,
+        controller,
+        challenge: ChallengeKey::new(keys.challenge.clone()),
+        server_keys: vec![server_key],
+        access,
+        replica,
+        control_urls,
+        upkeep: Some(Arc::clone(&backing.upkeep)),
+        started_at: clock.now(),
+        local_repos: plan.local_repos,
+        shutdown: CancellationToken::new(),
+        daemon: plan.is_daemon.then(|| DaemonFacts { data_dir: plan.data_dir.clone() }),
+    }))
+}
+
+/// What the store must say of the installation, or is told.
+fn claim(plan: &Plan, base: &Base) -> Result<InstallationRecord> {
+    // A file has one server, which may be moved with its nodes; replicas must agree.
+    let nodes = base.backing.is_shared.then(|| nodes_id(&plan.nodes_dir, &*base.entropy));
+    let (id, fingerprint) = (base.installation.id.clone(), base.installation.fingerprint());
+    Ok(InstallationRecord::new(id, fingerprint, nodes.transpose()?, base.clock.now()))
+}
+
+/// What begins once the schema is current.
+struct Start {
+    app: App,
+    backing: Backing,
+    claim: InstallationRecord,
+}
+
+impl Start {
+    /// Checks whose store it is and joins the other replicas.
+    async fn join(&self) -> Result<()> {
+        let (sam, me) = (&self.app.sam, &self.app.replica);
+        sam.claim_installation(&self.claim).await?;
+        sam.join_replica(me).await?;
+        let mut alive = sam.replicas().await?;
+        if !self.backing.is_shared {
+            // Nobody else can be there.
+            for other in alive.iter().filter(|other| other.id != me.id) {
+                sam.leave_replica(other).await?;
+            }
+            alive.retain(|replica| replica.id == me.id);
+        }
+        let swept = sam.sweep_links(&alive).await?;
+        tracing::debug!(links = swept, "links of the dead were forgotten");
+        Ok(())
+    }
+
+    /// Works until the shutdown.
+    async fn work(self, joined: bool, links: Links) -> Result<()> {
+        let shutdown = self.app.shutdown.clone();
+        if !joined {
+            let Some(current) = shutdown.run_until_cancelled(self.wait_until_current()).await
+            else {
+                return Ok(());
+            };
+            current?;
+        }
+        let looking_after = look_after(self.app.sam.clone(), Arc::clone(&self.backing.upkeep));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(looking_after));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(links.keep()));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(self.app.clone())));
+        self.app.sam.run(shutdown.cancelled()).await?;
+        // Agents that come back look for another replica, not for us.
+        if self.backing.is_shared
+            && let Err(error) = self.app.sam.leave_replica(&self.app.replica).await
+        {
+            tracing::warn!(error = %Report::new(&error), "the other replicas were not told");
+        }
+        Ok(())
+    }
+
+    async fn wait_until_current(&self) -> Result<()> {
+        loop {
+            deadline::sleep(SCHEMA_LOOK).await;
+            match self.backing.upkeep.schema().await {
+                Ok(Schema::Current) => {
+                    tracing::info!("the schema is the one this program knows: work begins");
+                    return self.join().await;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = %Report::new(&error), "the schema was not read");
+                }
+            }
         }
     }
 }
@@ -164,20 +305,16 @@ where
     }
 }
 
-/// Forgets changes that are older than the default retention, so that the feed does not grow for
-/// ever.
-async fn shorten_feed(store: Arc<SqliteStore>, shutdown: CancellationToken) {
-    while shutdown.run_until_cancelled(deadline::sleep(TRIM_EVERY)).await.is_some() {
-        if let Err(error) = store.trim(Retention::default()).await {
+/// Forgets what is old.
+async fn look_after(sam: Sam, upkeep: Arc<dyn Upkeep>) {
+    loop {
+        deadline::sleep(TRIM_EVERY).await;
+        if let Err(error) = upkeep.trim().await {
             tracing::warn!(error = %Report::new(&error), "the feed was not shortened");
         }
-    }
-}
-
-async fn tell_engine(sam: Sam, mut changes: mpsc::Receiver<NodeId>, shutdown: CancellationToken) {
-    while let Some(Some(node)) = shutdown.run_until_cancelled(changes.recv()).await {
-        if let Err(error) = sam.node_link_changed(node).await {
-            tracing::warn!(node.id = %node, error = %Report::new(&error), "the engine was not told");
+        let sweep = async { sam.sweep_links(&sam.replicas().await?).await };
+        if let Err(error) = sweep.await {
+            tracing::warn!(error = %Report::new(&error), "links of the dead were not forgotten");
         }
     }
 }
@@ -201,7 +338,14 @@ async fn miss_links(app: App) {
             if app.controller.is_connected(id) {
                 continue;
             }
-            if let Err(error) = app.sam.node_link_changed(id).await {
+            let told = async {
+                // Another replica holds it.
+                match app.sam.link_of(id).await?.filter(|link| link.replica != app.replica) {
+                    Some(_) => Ok(()),
+                    None => app.sam.node_link_changed(id).await,
+                }
+            };
+            if let Err(error) = told.await {
                 tracing::warn!(node.id = %id, error = %Report::new(&error), "the engine was not told");
             }
         }
@@ -212,9 +356,9 @@ async fn miss_links(app: App) {
     }
 }
 
-fn server_id(sam: &Sam) -> String {
+fn replica_id(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 8];
-    sam.entropy().fill(&mut bytes);
+    entropy.fill(&mut bytes);
     format!("{:016x}", u64::from_be_bytes(bytes))
 }
 

@@ -13,6 +13,7 @@ use sam_core::auth::ChallengeKey;
 use sam_core::compute::MemoryCompute;
 use sam_core::entropy::Entropy as _;
 use sam_core::keys::Ed25519Signer;
+use sam_core::replica::{ControlUrls, Replica};
 use sam_core::store::MemoryStore;
 use sam_core::time::Clock as _;
 use sam_core::{Sam, Secret};
@@ -43,7 +44,9 @@ fn app() -> anyhow::Result<Router> {
         server_keys: Vec::new(),
         // The host authenticates in front of the mounted router.
         access: Access::Owner,
-        server_id: "example".into(),
+        replica: Replica::new("example", ""),
+        control_urls: ControlUrls::new(["memory:"]),
+        upkeep: None,
         started_at: clock.now(),
         local_repos: false,
         shutdown: CancellationToken::new(),

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::AUTHORIZATION;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 
 use sam_core::auth::{NodeRight, NodeToken, sign_node_token};
 use sam_core::{Effect, Error, ErrorKind, NodeId, Result};
 
-use super::registry::Link;
+use super::way::Way;
 use super::{Controller, Grant};
 use crate::deadline;
 
@@ -30,36 +29,28 @@ impl Controller {
     /// `Unavailable` with effect not applied while the node is not connected, with effect unknown
     /// when the link broke meanwhile; `Timeout` when no answer began within [`CALL_DEADLINE`].
     pub async fn send(&self, grant: &Grant, request: Request<Body>) -> Result<Response<Body>> {
-        let link = self.live(grant.node)?;
-        let request = self.authorize(grant, request).await?;
-        let response = exchange(link.sender, request, CALL_DEADLINE).await?;
+        let way = self.must_reach(grant.node).await?;
+        let request = self.authorize(grant, &way, request).await?;
+        let response = way.exchange(request, CALL_DEADLINE).await?;
         Ok(response.map(Body::new))
     }
 
     /// Asks a new link anything, to see that it answers.
-    pub(super) async fn greet(&self, node: NodeId, sender: SendRequest<Body>) -> Result<()> {
+    pub(super) async fn greet(&self, node: NodeId, way: Way) -> Result<()> {
         let grant = Grant::on_node(node, "controller", [NodeRight::Status]);
         let request = Request::builder().uri("/v1/status").body(Body::empty()).map_err(bad)?;
-        let request = self.authorize(&grant, request).await?;
-        exchange(sender, request, HANDSHAKE_DEADLINE).await.map(drop)
+        let request = self.authorize(&grant, &way, request).await?;
+        way.exchange(request, HANDSHAKE_DEADLINE).await.map(drop)
     }
 
-    pub(super) fn live(&self, node: NodeId) -> Result<Link> {
-        self.registry.link(node).ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, "the node is not connected")
-                .with_context("node", node)
-                .with_hint("wait until its agent dials in again, or look at the agent's log")
-        })
-    }
-
-    /// Makes the request an absolute one, which HTTP/2 wants, and adds the token.
+    /// Addresses a request for its way, and adds the token that the agent asks for.
     pub(super) async fn authorize(
         &self,
         grant: &Grant,
+        way: &Way,
         mut request: Request<Body>,
     ) -> Result<Request<Body>> {
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = absolute(path)?;
+        way.address(&mut request)?;
         let now = self.config.clock.now();
         let actor = grant.actor.clone();
         let claims = NodeToken::new(self.config.issuer.clone(), grant.node, actor, now)
@@ -71,14 +62,6 @@ impl Controller {
         request.headers_mut().insert(AUTHORIZATION, value);
         Ok(request)
     }
-}
-
-fn absolute(path: Option<PathAndQuery>) -> Result<Uri> {
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::from_static("node"));
-    parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    Uri::from_parts(parts).map_err(bad)
 }
 
 /// Sends over one link and waits for the head of the answer.

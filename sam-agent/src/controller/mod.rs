@@ -6,9 +6,12 @@
 
 mod assertion;
 mod call;
+mod hop;
 mod node_link;
+mod peers;
 mod registry;
 mod tunnel;
+mod way;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,10 +31,14 @@ use crate::link::{self, Severable, WsIo};
 
 pub use self::assertion::{Assertion, LinkVersionError, link_version};
 pub use self::call::CALL_DEADLINE;
+pub use self::hop::{HOP_HEADER, HOP_PATH};
+pub use self::peers::{LinkDirectory, Replicas};
 pub use self::tunnel::{TUNNELS_PER_NODE_MAX, Tunnel};
 
 use self::call::HANDSHAKE_DEADLINE;
+use self::peers::Peers;
 use self::registry::Registry;
+use self::way::Way;
 
 /// Called with the node whenever its link came up or went down.
 pub type OnChange = Arc<dyn Fn(NodeId) + Send + Sync>;
@@ -51,18 +58,27 @@ pub struct ControllerConfig {
     pub clock: Arc<dyn Clock>,
     /// Told when a link comes up or goes down. It must not block.
     pub on_change: OnChange,
+    /// Set where other replicas may hold links, and ask for ours.
+    pub replicas: Option<Replicas>,
 }
 
 impl ControllerConfig {
     /// Names the parts that have no default; nobody is told of changes.
     pub fn new(issuer: String, signer: Arc<dyn Signer>, clock: Arc<dyn Clock>) -> Self {
-        Self { issuer, signer, clock, on_change: Arc::new(|_| {}) }
+        Self { issuer, signer, clock, on_change: Arc::new(|_| {}), replicas: None }
     }
 
     /// Sets who is told that a link came up or went down.
     #[must_use]
     pub fn with_on_change(mut self, on_change: OnChange) -> Self {
         self.on_change = on_change;
+        self
+    }
+
+    /// Sets how nodes are shared with other replicas.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: Replicas) -> Self {
+        self.replicas = Some(replicas);
         self
     }
 }
@@ -111,13 +127,14 @@ impl Grant {
 pub struct Controller {
     config: ControllerConfig,
     registry: Registry,
+    peers: Peers,
 }
 
 impl Controller {
     /// Makes a controller without links.
     pub fn new(config: ControllerConfig) -> Self {
         let registry = Registry::new(Arc::clone(&config.on_change));
-        Self { config, registry }
+        Self { config, registry, peers: Peers::default() }
     }
 
     /// Runs the link of a node whose assertion was verified, until it ends. Dropping the future
@@ -129,14 +146,26 @@ impl Controller {
         self.run_link(node, WsIo::new(socket)).await
     }
 
-    /// Returns the nodes that are connected now, ordered.
+    /// Returns the nodes that are connected here now, ordered.
     pub fn connected(&self) -> Vec<NodeId> {
         self.registry.nodes()
     }
 
-    /// Returns whether a node is connected now.
+    /// Returns whether a node is connected here now.
     pub fn is_connected(&self, node: NodeId) -> bool {
         self.registry.link(node).is_some()
+    }
+
+    /// Returns the number of a node's link here, which rises with each one, while it is connected.
+    pub fn link_number(&self, node: NodeId) -> Option<u64> {
+        self.registry.link(node).map(|link| link.epoch())
+    }
+
+    /// Ends a node's link of this number with everything open on it: a newer one is held elsewhere.
+    pub fn cut(&self, node: NodeId, number: u64) {
+        if let Some(link) = self.registry.link(node).filter(|link| link.epoch() == number) {
+            link.cut();
+        }
     }
 
     pub(crate) async fn run_link<I>(&self, node: NodeId, io: I) -> Result<()>
@@ -159,7 +188,7 @@ impl Controller {
                 result.map_err(broken)?;
                 return Err(Error::new(ErrorKind::Unavailable, "the agent closed the link at once"));
             }
-            answer = self.greet(node, sender.clone()) => answer?,
+            answer = self.greet(node, Way::over(sender.clone())) => answer?,
         }
         let entry = self.registry.enter(node, sender, token.clone());
         tracing::info!(node.id = %node, link.epoch = entry.epoch(), "link is up");

@@ -15,7 +15,8 @@ use sam_core::auth::NodeRight;
 use sam_core::node_link::{NodeLink, Preparation, Prepare, Readiness};
 use sam_core::{Effect, Error, ErrorKind, NodeId, Result, WorkspaceId};
 
-use super::call::{bad, exchange};
+use super::call::bad;
+use super::way::Way;
 use super::{Controller, Grant};
 use crate::deadline;
 use crate::problem::read_problem;
@@ -39,10 +40,20 @@ impl Controller {
         request: Request<Body>,
         span: Duration,
     ) -> Result<bytes::Bytes> {
-        let link = self.live(grant.node)?;
-        let request = self.authorize(grant, request).await?;
+        let way = self.must_reach(grant.node).await?;
+        self.ask_over(way, grant, request, span).await
+    }
+
+    async fn ask_over(
+        &self,
+        way: Way,
+        grant: &Grant,
+        request: Request<Body>,
+        span: Duration,
+    ) -> Result<bytes::Bytes> {
+        let request = self.authorize(grant, &way, request).await?;
         let exchanged = async {
-            let response = exchange(link.sender, request, span).await?.map(Body::new);
+            let response = way.exchange(request, span).await?.map(Body::new);
             if response.status().is_success() {
                 read(response).await
             } else {
@@ -55,6 +66,11 @@ impl Controller {
         });
         answer?.map_err(|error| error.with_context("node", grant.node))
     }
+}
+
+/// Whoever was said to hold the link does not, or the way there broke before anything was asked.
+fn is_absent(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable && error.effect() == Effect::NotApplied
 }
 
 async fn read(response: Response<Body>) -> Result<bytes::Bytes> {
@@ -92,18 +108,18 @@ fn on_workspace(node: NodeId, workspace: WorkspaceId, right: NodeRight) -> Grant
 #[async_trait]
 impl NodeLink for Controller {
     async fn readiness(&self, node: NodeId) -> Result<Option<Readiness>> {
-        if !self.is_connected(node) {
-            return Ok(None);
-        }
+        let Some(way) = self.way(node).await? else { return Ok(None) };
+        let is_here = way.tunnels.is_some();
         let grant = Grant::on_node(node, ACTOR, [NodeRight::Status]);
         let request = plain(Method::GET, "/v1/status".to_owned())?;
-        match self.ask(&grant, request, STATUS_DEADLINE).await {
+        match self.ask_over(way, &grant, request, STATUS_DEADLINE).await {
             Ok(answer) => {
                 let status: NodeStatus = parse(&answer)?;
                 Ok(Some(Readiness::new(status.instance, status.agent_version)))
             }
             // The link went down while we asked: that is the answer.
-            Err(_) if !self.is_connected(node) => Ok(None),
+            Err(_) if is_here && !self.is_connected(node) => Ok(None),
+            Err(error) if !is_here && is_absent(&error) => Ok(None),
             Err(error) => Err(error.with_operation("readiness")),
         }
     }

@@ -37,6 +37,16 @@ struct Links {
     entered: u64,
 }
 
+impl Link {
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn cut(&self) {
+        self.cut.cancel();
+    }
+}
+
 impl Registry {
     pub(super) fn new(on_change: OnChange) -> Self {
         Self { links: Arc::default(), on_change }

@@ -14,12 +14,13 @@ use hyper::ext::Protocol;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use sam_core::{Error, ErrorKind, Result};
 
-use super::call::{CALL_DEADLINE, bad, exchange};
+use super::call::{CALL_DEADLINE, bad};
+use super::way::{Way, absolute};
 use super::{Controller, Grant};
 use crate::problem::read_problem;
 
@@ -35,7 +36,7 @@ const FROM_AGENT_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Tunnel {
     io: TokioIo<Upgraded>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl AsyncRead for Tunnel {
@@ -74,20 +75,19 @@ impl Controller {
     /// Those of [`Controller::send`]; what the agent answered when it refused;
     /// `QuotaExceeded` when [`TUNNELS_PER_NODE_MAX`] are open.
     pub async fn connect(&self, grant: &Grant, path: &str) -> Result<Tunnel> {
-        let link = self.live(grant.node)?;
-        let permit = link.tunnels.try_acquire_owned().map_err(|_| {
+        let way = self.must_reach(grant.node).await?;
+        let request = self.authorize(grant, &way, tunnel_request(path)?).await?;
+        self.open_tunnel(way, request).await
+    }
+
+    /// Opens a WebSocket over a way, by a request that is addressed and carries its token.
+    pub(super) async fn open_tunnel(&self, way: Way, request: Request<Body>) -> Result<Tunnel> {
+        let permit = way.tunnels.clone().map(Semaphore::try_acquire_owned).transpose();
+        let permit = permit.map_err(|_| {
             let text = format!("the node has {TUNNELS_PER_NODE_MAX} open terminals and commands");
             Error::new(ErrorKind::QuotaExceeded, text).with_hint("close some of them")
         })?;
-        let request = Request::builder()
-            .method(Method::CONNECT)
-            .uri(path)
-            .header(SEC_WEBSOCKET_VERSION, "13")
-            .extension(Protocol::from_static("websocket"))
-            .body(Body::empty())
-            .map_err(bad)?;
-        let request = self.authorize(grant, request).await?;
-        let response = exchange(link.sender, request, CALL_DEADLINE).await?;
+        let response = way.exchange(request, CALL_DEADLINE).await?;
         if response.status() != StatusCode::OK {
             return Err(read_problem(response.map(Body::new)).await);
         }
@@ -131,8 +131,19 @@ impl Controller {
     }
 }
 
+/// Asks for a WebSocket on an agent at a path, as HTTP/2 does.
+pub(super) fn tunnel_request(path: &str) -> Result<Request<Body>> {
+    Request::builder()
+        .method(Method::CONNECT)
+        .uri(absolute(path)?)
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .extension(Protocol::from_static("websocket"))
+        .body(Body::empty())
+        .map_err(bad)
+}
+
 /// Copies both ways until one side ends.
-async fn bridge(mut client: TokioIo<Upgraded>, mut tunnel: Tunnel) {
+pub(super) async fn bridge(mut client: TokioIo<Upgraded>, mut tunnel: Tunnel) {
     let copied = tokio::io::copy_bidirectional_with_sizes(
         &mut client,
         &mut tunnel,

@@ -6,6 +6,7 @@
 //! connection's window is as large as it can be, and only each stream's own window binds. Both
 //! sides send pings, so that a frozen peer is noticed within ten seconds by either.
 
+mod dial;
 mod sever;
 mod ws_io;
 
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+#[cfg(feature = "node")]
+pub(crate) use self::dial::web_socket_config;
+pub(crate) use self::dial::{Dialled, dial_tcp};
 #[cfg(feature = "controller")]
 pub(crate) use self::sever::Severable;
 pub(crate) use self::ws_io::WsIo;
@@ -31,8 +35,7 @@ const STREAMS_MAX: u32 = 8_192;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The agent's end: it dialled out, and now serves.
-#[cfg(feature = "node")]
+/// The serving end: the agent's, and that of a replica which another one dialled.
 pub(crate) fn server_builder() -> hyper::server::conn::http2::Builder<TokioExecutor> {
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder

@@ -6,19 +6,17 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use sam_core::{Error, ErrorKind, Result};
 
 use crate::deadline;
-use crate::link::{MESSAGE_BYTES_MAX, WsIo};
+use crate::link::{WsIo, dial_tcp, web_socket_config};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Longest path that fits the address of a Unix socket, with its closing zero.
@@ -143,26 +141,21 @@ impl Control {
     }
 
     async fn open(&self, request: Request) -> Result<Box<dyn Io>> {
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MESSAGE_BYTES_MAX))
-            .max_frame_size(Some(MESSAGE_BYTES_MAX));
         if let Some(socket) = &self.socket {
             let stream = UnixStream::connect(&socket.path).await.map_err(not_reached)?;
-            let handshake =
-                tokio_tungstenite::client_async_with_config(request, stream, Some(config));
+            let handshake = tokio_tungstenite::client_async_with_config(
+                request,
+                stream,
+                Some(web_socket_config()),
+            );
             let (socket, _) = handshake.await.map_err(handshake_failed)?;
             return Ok(Box::new(WsIo::<_, Message>::new(socket)));
         }
-        let uri = request.uri();
-        let host = uri.host().ok_or_else(bad_url)?.trim_matches(['[', ']']).to_owned();
-        let default_port = if uri.scheme_str() == Some("wss") { 443 } else { 80 };
-        let port = uri.port_u16().unwrap_or(default_port);
-        let stream = TcpStream::connect((host, port)).await.map_err(not_reached)?;
-        stream.set_nodelay(true).map_err(not_reached)?;
-        let handshake = client_async_tls_with_config(request, stream, Some(config), None);
-        let (socket, _): (WebSocketStream<MaybeTlsStream<TcpStream>>, _) =
-            handshake.await.map_err(handshake_failed)?;
-        Ok(Box::new(WsIo::<_, Message>::new(socket)))
+        let socket = dial_tcp(request).await.map_err(|error| match error {
+            WsError::Url(_) => bad_url(),
+            error => handshake_failed(error),
+        })?;
+        Ok(Box::new(socket))
     }
 }
 

@@ -7,6 +7,7 @@
 mod attach;
 mod checkout;
 mod control;
+mod controls;
 mod exec;
 mod files;
 mod git;
@@ -34,7 +35,8 @@ use sam_core::keys::Signer as _;
 use sam_core::time::Timestamp;
 use sam_core::{Error, ErrorKind, Report, Result};
 
-use self::control::{Control, Io};
+use self::control::Io;
+use self::controls::Controls;
 use self::git::Git;
 use self::holder::Holder;
 use self::identity::Identity;
@@ -113,7 +115,7 @@ async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let mut shutdown = std::pin::pin!(shutdown);
-    let (agent, control) = tokio::select! {
+    let (agent, mut controls) = tokio::select! {
         biased;
         () = &mut shutdown => return Ok(()),
         started = start(config, holder) => started?,
@@ -123,10 +125,11 @@ async fn serve(
         let dialled = tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            dialled = agent.dial(&control) => dialled,
+            dialled = agent.dial(&mut controls) => dialled,
         };
         let refusal = match dialled {
             Ok(io) => {
+                controls.worked();
                 tracing::info!(node.id = %agent.identity.node, "link is up");
                 let begun_at = Instant::now();
                 if run_link(io, agent.router.clone(), shutdown.as_mut()).await {
@@ -137,7 +140,9 @@ async fn serve(
             }
             Err(error) => Some(error),
         };
-        let pause = backoff.pause(refusal.as_ref());
+        // The next address is tried at once; only when all of them failed there is a pause.
+        let is_round_over = refusal.is_none() || controls.turn();
+        let pause = if is_round_over { backoff.pause(refusal.as_ref()) } else { Duration::ZERO };
         if let Some(error) = refusal {
             report(&error, pause);
         }
@@ -195,17 +200,18 @@ struct Agent {
 
 /// Becomes somebody: reads or makes the identity and trades the token for it, however long that
 /// takes.
-async fn start(config: AgentConfig, holder: Arc<dyn Holder>) -> Result<(Agent, Control)> {
+async fn start(config: AgentConfig, holder: Arc<dyn Holder>) -> Result<(Agent, Controls)> {
     let mut identity = Identity::open(&config.dir).await?;
-    let control = Control::new(&identity.control_url)?;
+    let mut controls = Controls::open(&config.dir, &identity.control_url).await?;
     let mut backoff = Backoff::default();
     if let Some(request) = identity.request()? {
         // Ends when the server answers or the agent is told to end; the pauses are bounded.
         let reply: BootstrapReply = loop {
-            match control.post("/api/bootstrap", &request).await {
+            match controls.now().post("/api/bootstrap", &request).await {
                 Ok(reply) => break reply,
                 Err(error) => {
-                    let pause = backoff.pause(Some(&error));
+                    let over = controls.turn();
+                    let pause = if over { backoff.pause(Some(&error)) } else { Duration::ZERO };
                     report(&error.with_operation("bootstrap"), pause);
                     deadline::sleep(pause).await;
                 }
@@ -224,14 +230,15 @@ async fn start(config: AgentConfig, holder: Arc<dyn Holder>) -> Result<(Agent, C
         workspaces: Workspaces::open(&config.dir, git).await?,
     };
     let router = router::router(Arc::new(parts));
-    Ok((Agent { identity, router }, control))
+    Ok((Agent { identity, router }, controls))
 }
 
 impl Agent {
     /// Proves who we are and opens a link.
-    async fn dial(&self, control: &Control) -> Result<Box<dyn Io>> {
+    async fn dial(&self, controls: &mut Controls) -> Result<Box<dyn Io>> {
         let challenge: ChallengeReply =
-            control.post("/api/agent/challenge", &serde_json::json!({})).await?;
+            controls.now().post("/api/agent/challenge", &serde_json::json!({})).await?;
+        controls.learn(challenge.control_urls).await;
         let text = assertion_text(self.identity.node, &challenge.nonce);
         let signature = self.identity.signer.sign(text.as_bytes()).await?;
         let (node, nonce) = (self.identity.node, challenge.nonce);
@@ -240,7 +247,7 @@ impl Agent {
             (ASSERTION_HEADER, assertion),
             (LINK_VERSION_HEADER, format!("{LINK_VERSION}-{LINK_VERSION}")),
         ];
-        Box::pin(control.dial("/api/agent/link", &headers)).await
+        Box::pin(controls.now().dial("/api/agent/link", &headers)).await
     }
 }
 

@@ -3,14 +3,12 @@
 
 #[cfg(feature = "controller")]
 mod read;
-#[cfg(feature = "node")]
 mod write;
 
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "controller")]
 pub(crate) use self::read::read_problem;
-#[cfg(feature = "node")]
 pub(crate) use self::write::Problem;
 
 #[derive(Serialize, Deserialize)]

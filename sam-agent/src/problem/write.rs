@@ -1,4 +1,4 @@
-//! The agent's half: an error becomes an answer.
+//! The serving half: an error becomes an answer.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use super::Details;
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
-/// An error as an answer of the agent.
+/// An error as an answer.
 #[derive(Debug)]
 pub(crate) struct Problem(pub(crate) Error);
 

@@ -4,6 +4,7 @@
 
 mod bootstrap;
 mod challenge;
+mod hop;
 mod token;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::Secret;
 
 pub use self::bootstrap::BootKey;
 pub use self::challenge::ChallengeKey;
+pub use self::hop::{HopToken, sign_hop_token, verify_hop_token};
 pub use self::token::{NodeRight, NodeToken, sign_node_token, verify_node_token};
 
 /// How far the clocks of two computers may be apart before their tokens fail.

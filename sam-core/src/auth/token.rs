@@ -17,7 +17,7 @@ use crate::id::{NodeId, WorkspaceId};
 use crate::keys::{Signer, Verifier};
 use crate::time::Timestamp;
 
-const ALGORITHM: &str = "EdDSA";
+pub(super) const ALGORITHM: &str = "EdDSA";
 
 /// What a request may do on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -134,10 +134,10 @@ impl NodeToken {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
-    alg: String,
-    typ: String,
-    kid: String,
+pub(super) struct Header {
+    pub(super) alg: String,
+    pub(super) typ: String,
+    pub(super) kid: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -269,14 +269,14 @@ fn refuse(message: &str) -> Error {
     Error::new(ErrorKind::Unauthenticated, message)
 }
 
-fn encode(part: &impl Serialize) -> Result<String> {
+pub(super) fn encode(part: &impl Serialize) -> Result<String> {
     let json = serde_json::to_vec(part).map_err(|error| {
         Error::new(ErrorKind::Bug, "a node token cannot be written").with_source(error)
     })?;
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
-fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
+pub(super) fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 

@@ -185,7 +185,7 @@ impl OwnedResources for MemoryCompute {
     }
 
     async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
-        match resource.sort {
+        match &*resource.sort {
             OwnedResource::MACHINE => {
                 let found = self
                     .lock()

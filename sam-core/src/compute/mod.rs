@@ -3,6 +3,7 @@
 mod forward;
 mod memory;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -243,7 +244,8 @@ impl Size {
 pub struct BootData {
     /// The node the machine becomes.
     pub node_id: NodeId,
-    /// Where the agent reaches the control plane: `https://…`, or `unix:/path` on this computer.
+    /// Where the agent reaches the control plane: `https://…`, or `unix:/path` on this computer; or
+    /// several of these with commas between them, which it tries in turn.
     pub control_url: String,
     /// Traded once for an identity.
     pub token: Secret<String>,
@@ -487,11 +489,11 @@ impl ListMachines {
 }
 
 /// Something an adapter made: a machine, an address, a volume, a certificate …
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OwnedResource {
     /// What it is, in one word: [`Self::MACHINE`], [`Self::VOLUME`], `address`, …
-    pub sort: &'static str,
+    pub sort: Cow<'static, str>,
     /// The provider's own id.
     pub provider_id: String,
     /// The caller's name for it, such as the text of a [`MachineKey`], where it has one.
@@ -507,8 +509,8 @@ impl OwnedResource {
     pub const VOLUME: &'static str = "volume";
 
     /// Describes a resource that its maker has no name for.
-    pub const fn new(sort: &'static str, provider_id: String, labels: Labels) -> Self {
-        Self { sort, provider_id, key: None, labels }
+    pub fn new(sort: impl Into<Cow<'static, str>>, provider_id: String, labels: Labels) -> Self {
+        Self { sort: sort.into(), provider_id, key: None, labels }
     }
 
     /// Describes a machine.

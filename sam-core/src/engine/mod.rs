@@ -4,10 +4,12 @@
 //! All waits are due times in the store, so nothing is lost when a process ends: what runs after
 //! a crash is the same code that always runs.
 
+mod lane;
 mod resource;
 mod stored;
 mod worker;
 
+pub use self::lane::{Asked, Lane};
 pub use self::resource::{Decision, InvalidTransition, Resource, Transition};
 pub use self::stored::{Stamped, Stored, decode, encode};
 pub use self::worker::{Engine, EngineConfig, Stepped};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::lane::{Asked, Lane};
 use super::stored::Stored;
 use crate::error::Result;
-use crate::store::{Due, RecordKey, UniqueChange, Write};
+use crate::store::{Due, Expect, RecordKey, UniqueChange, Write};
 use crate::time::Timestamp;
 
 /// A kind of record with its decisions and its effects.
@@ -47,6 +48,14 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the step is not in the table of states.
     fn check(&self, from: &Self::Record, to: &Self::Record) -> Result<(), InvalidTransition>;
+
+    /// Returns the lane of a call, `None` when it waits for nothing but the store. Calls that the same
+    /// slow peer would hold up share a lane.
+    fn lane(
+        &self,
+        record: &Self::Record,
+        asked: Asked<'_, Self::Look, Self::Effect>,
+    ) -> Option<Lane>;
 
     /// Asks the outside.
     async fn look(&self, record: &Self::Record, look: &Self::Look) -> Self::Observation;
@@ -98,6 +107,9 @@ pub struct Transition<R> {
     pub also: Vec<Write>,
     /// Other records to look at soon.
     pub wakes: Vec<RecordKey>,
+    /// What must hold of records that are not written: where it does not, the outside is looked at
+    /// again.
+    pub checks: Vec<(RecordKey, Expect)>,
 }
 
 impl<R> Transition<R> {
@@ -110,6 +122,7 @@ impl<R> Transition<R> {
             unique: Vec::new(),
             also: Vec::new(),
             wakes: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
@@ -131,6 +144,13 @@ impl<R> Transition<R> {
     #[must_use]
     pub fn with_also(mut self, write: Write) -> Self {
         self.also.push(write);
+        self
+    }
+
+    /// Requires something of a record that is not written.
+    #[must_use]
+    pub fn with_check(mut self, key: RecordKey, expect: Expect) -> Self {
+        self.checks.push((key, expect));
         self
     }
 

@@ -8,10 +8,13 @@ use super::decide::decide;
 use super::record::{NodeRecord, NodeState};
 use crate::auth::BootKey;
 use crate::compute::{BootData, ComputeProvider, CreateMachine, Deletion, Labels, Machine, Power};
-use crate::engine::{Decision, InvalidTransition, Resource};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hold::Hold;
 use crate::node_link::{NodeLink, Readiness};
 use crate::policy::Policy;
+use crate::replica::ControlUrls;
+use crate::store::Store;
 use crate::time::Timestamp;
 
 /// A decision about a node.
@@ -21,6 +24,8 @@ pub type NodeDecision = Decision<NodeResource>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeLook {
+    /// Is automatic deletion held?
+    Hold,
     /// Does the agent answer?
     Readiness,
     /// Does the agent answer, and what does the provider say of the machine?
@@ -51,6 +56,8 @@ pub enum NodeObservation {
     Deleted(Result<Deletion>),
     /// Of [`NodeEffect::Drain`].
     Drained(Result<()>),
+    /// Of [`NodeLook::Hold`].
+    Hold(Hold),
     /// Of [`NodeEffect::PowerOn`].
     Powered(Result<()>),
     /// Of [`NodeLook::Readiness`].
@@ -67,11 +74,12 @@ pub enum NodeObservation {
 /// Carries nodes.
 #[derive(Debug)]
 pub struct NodeResource {
+    store: Arc<dyn Store>,
     compute: Arc<dyn ComputeProvider>,
     link: Arc<dyn NodeLink>,
     policy: Policy,
     boot_key: BootKey,
-    control_url: String,
+    control_urls: ControlUrls,
     /// Labels of everything this installation buys.
     labels: Labels,
 }
@@ -79,13 +87,15 @@ pub struct NodeResource {
 impl NodeResource {
     /// Puts the parts together, with the default policy and no labels.
     pub fn new(
+        store: Arc<dyn Store>,
         compute: Arc<dyn ComputeProvider>,
         link: Arc<dyn NodeLink>,
         boot_key: BootKey,
-        control_url: String,
+        control_urls: impl Into<ControlUrls>,
     ) -> Self {
+        let control_urls = control_urls.into();
         let (policy, labels) = (Policy::default(), Labels::default());
-        Self { compute, link, policy, boot_key, control_url, labels }
+        Self { store, compute, link, policy, boot_key, control_urls, labels }
     }
 
     /// Sets the spans and bounds of decisions.
@@ -103,13 +113,16 @@ impl NodeResource {
     }
 
     fn create_request(&self, node: &NodeRecord) -> Result<CreateMachine> {
-        let labels = self
+        let mut labels = self
             .labels
             .clone()
             .with(Labels::NODE, &node.id.to_string())?
             .with(Labels::OWNER, &node.owner)?;
+        if let Some(epoch) = &node.epoch {
+            labels = labels.with(Labels::EPOCH, epoch)?;
+        }
         let token = self.boot_key.token(node.id, crate::sam::BOOT_GENERATION);
-        let boot = BootData::new(node.id, self.control_url.clone(), token);
+        let boot = BootData::new(node.id, self.control_urls.joined(), token);
         Ok(CreateMachine::new(node.machine_key(), boot)
             .with_size(node.size)
             .with_region(node.region.clone())
@@ -148,11 +161,25 @@ impl Resource for NodeResource {
         from.check_next(to)
     }
 
+    fn lane(&self, record: &NodeRecord, asked: Asked<'_, NodeLook, NodeEffect>) -> Option<Lane> {
+        Some(match asked {
+            Asked::Look(NodeLook::Hold) => return None,
+            Asked::Look(NodeLook::Readiness) | Asked::Act(NodeEffect::Drain) => {
+                Lane::new("agent", record.id)
+            }
+            Asked::Look(NodeLook::Survey)
+            | Asked::Act(
+                NodeEffect::CreateMachine | NodeEffect::DeleteMachine | NodeEffect::PowerOn,
+            ) => Lane::new("compute", &record.provider),
+        })
+    }
+
     async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {
-        let readiness = self.link.readiness(record.id).await;
         match look {
-            NodeLook::Readiness => NodeObservation::Readiness(readiness),
+            NodeLook::Hold => NodeObservation::Hold(Hold::look(&*self.store).await),
+            NodeLook::Readiness => NodeObservation::Readiness(self.link.readiness(record.id).await),
             NodeLook::Survey => {
+                let readiness = self.link.readiness(record.id).await;
                 // A connected agent needs no question to the provider.
                 let machine = match &readiness {
                     Ok(Some(_)) => Err(Error::new(ErrorKind::Unavailable, "not asked")),

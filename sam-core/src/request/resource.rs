@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::record::RequestRecord;
-use crate::engine::{Decision, InvalidTransition, Resource};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource};
 use crate::error::Result;
 use crate::time::Timestamp;
 
@@ -43,6 +43,14 @@ impl Resource for RequestResource {
 
     fn check(&self, _from: &RequestRecord, _to: &RequestRecord) -> Result<(), InvalidTransition> {
         Ok(())
+    }
+
+    fn lane(
+        &self,
+        _record: &RequestRecord,
+        _asked: Asked<'_, RequestObservation, RequestObservation>,
+    ) -> Option<Lane> {
+        None
     }
 
     async fn look(&self, _record: &RequestRecord, look: &RequestObservation) -> RequestObservation {

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode};
-use sam_agent::controller::{Assertion, LINK_MESSAGE_BYTES_MAX, link_version};
+use sam_agent::controller::{Assertion, HOP_HEADER, LINK_MESSAGE_BYTES_MAX, link_version};
 use sam_agent::wire::{
     ASSERTION_HEADER, BootstrapReply, BootstrapRequest, ChallengeReply, LINK_VERSION_HEADER,
 };
@@ -15,6 +16,7 @@ use sam_core::{Error, ErrorKind, NodeId, Report, Result};
 
 use crate::app::App;
 use crate::problem::ApiError;
+use crate::replica::public;
 
 pub(super) async fn bootstrap(
     State(app): State<App>,
@@ -27,7 +29,7 @@ pub(super) async fn bootstrap(
 
 pub(super) async fn challenge(State(app): State<App>) -> Json<ChallengeReply> {
     let nonce = app.challenge.issue(app.sam.clock().now(), &**app.sam.entropy());
-    Json(ChallengeReply { nonce })
+    Json(ChallengeReply { nonce, control_urls: public(&app.control_urls) })
 }
 
 pub(super) async fn link(
@@ -51,6 +53,27 @@ pub(super) async fn link(
         let link = app.controller.accept(node, socket);
         if let Some(Err(error)) = app.shutdown.run_until_cancelled(link).await {
             tracing::info!(node.id = %node, error = %Report::new(&error), "link ended");
+        }
+    }))
+}
+
+/// Lets another replica in, which asks for agents whose links are here.
+pub(super) async fn replica(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    // Who asks comes before what is asked.
+    let token = headers.get(HOP_HEADER).and_then(|value| value.to_str().ok());
+    let from = app.controller.admit_replica(token)?;
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.max_message_size(LINK_MESSAGE_BYTES_MAX),
+        Err(refusal) => return Ok(refusal.into_response()),
+    };
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let serving = app.controller.accept_replica(socket);
+        if let Some(Err(error)) = app.shutdown.run_until_cancelled(serving).await {
+            tracing::info!(replica.id = from, error = %Report::new(&error), "a replica left");
         }
     }))
 }

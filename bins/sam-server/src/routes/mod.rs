@@ -13,6 +13,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, post, put};
+use sam_agent::controller::HOP_PATH;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
@@ -22,9 +23,9 @@ use crate::problem::name_and_explain;
 /// a `WebSocket`.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Returns every route: what people and programs ask, and what agents ask.
+/// Returns every route: what people and programs, agents and other replicas ask.
 pub fn router(app: App) -> Router {
-    finish(people().merge(agents()), app)
+    finish(people().merge(agents()).merge(replicas()), app)
 }
 
 /// Returns only the routes that agents ask, for a socket of their own.
@@ -61,6 +62,10 @@ fn agents() -> Router<App> {
         .route("/api/bootstrap", post(agents::bootstrap))
         .route("/api/agent/challenge", post(agents::challenge))
         .route("/api/agent/link", any(agents::link))
+}
+
+fn replicas() -> Router<App> {
+    Router::new().route(HOP_PATH, any(agents::replica))
 }
 
 fn finish(routes: Router<App>, app: App) -> Router {

@@ -13,7 +13,7 @@ use super::fake::{ECHO, FLOOD, SHORT};
 use super::*;
 use crate::wire::{Frame, TerminalEvent, TerminalRequest, TerminalSize};
 
-type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub(super) fn attach_path(terminal: sam_core::TerminalId) -> String {
     format!("v1/workspaces/{WORKSPACE}/terminals/{terminal}/attach?offset=10")
@@ -32,11 +32,11 @@ pub(super) async fn next(client: &mut Client) -> Message {
     next.expect("the WebSocket is open").expect("the message is well formed")
 }
 
-async fn say(client: &mut Client, bytes: &[u8]) {
+pub(super) async fn say(client: &mut Client, bytes: &[u8]) {
     client.send(Message::Binary(Frame::Input(bytes).encode().into())).await.unwrap();
 }
 
-async fn echo(client: &mut Client, text: &[u8], at: u64) {
+pub(super) async fn echo(client: &mut Client, text: &[u8], at: u64) {
     say(client, text).await;
     let Message::Binary(found) = next(client).await else { panic!("a binary message is expected") };
     assert_eq!(Frame::parse(&found), Ok(Frame::Output { offset: at, bytes: text }));

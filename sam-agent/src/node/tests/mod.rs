@@ -5,6 +5,7 @@ mod api;
 mod conformance;
 mod fake;
 mod link;
+mod replicas;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +28,8 @@ use sam_core::{NodeId, Secret, WorkspaceId};
 
 use super::*;
 use crate::controller::{
-    Assertion, Controller, ControllerConfig, Grant, LINK_MESSAGE_BYTES_MAX, link_version,
+    Assertion, Controller, ControllerConfig, Grant, HOP_HEADER, HOP_PATH, LINK_MESSAGE_BYTES_MAX,
+    link_version,
 };
 use crate::wire::{BootstrapRequest, ServerKey};
 
@@ -50,6 +52,10 @@ pub(super) struct Server {
     pub(super) bootstraps: AtomicUsize,
     /// Links that have ended.
     pub(super) ended: watch::Sender<usize>,
+    /// What agents are told of other replicas.
+    pub(super) control_urls: Mutex<Vec<String>>,
+    /// Ends every connection.
+    stop: CancellationToken,
 }
 
 pub(super) struct Rig {
@@ -96,7 +102,7 @@ async fn bootstrap(State(server): State<Arc<Server>>, body: Bytes) -> Response {
 
 async fn challenge(State(server): State<Arc<Server>>) -> axum::Json<ChallengeReply> {
     let nonce = server.challenge.issue(wall_clock(), &server.entropy);
-    axum::Json(ChallengeReply { nonce })
+    axum::Json(ChallengeReply { nonce, control_urls: server.control_urls.lock().unwrap().clone() })
 }
 
 async fn link(
@@ -117,9 +123,25 @@ async fn link(
     let Some(node) = verify() else { return StatusCode::UNAUTHORIZED.into_response() };
     let upgrade = upgrade.max_message_size(LINK_MESSAGE_BYTES_MAX);
     upgrade.on_upgrade(async move |socket| {
-        drop(server.controller.accept(node, socket).await);
+        drop(server.stop.run_until_cancelled(server.controller.accept(node, socket)).await);
         server.ended.send_modify(|count| *count += 1);
     })
+}
+
+/// What other replicas use.
+async fn hop(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let token = headers.get(HOP_HEADER).and_then(|value| value.to_str().ok());
+    match server.controller.admit_replica(token) {
+        Err(error) => StatusCode::from_u16(error.kind().http_status()).unwrap().into_response(),
+        Ok(_) => upgrade.max_message_size(LINK_MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {
+            let serving = server.controller.accept_replica(socket);
+            drop(server.stop.run_until_cancelled(serving).await);
+        }),
+    }
 }
 
 /// What people use: any WebSocket of the agent, by its path.
@@ -141,11 +163,19 @@ async fn proxy(
 impl Rig {
     /// Starts a server, on a TCP port and a Unix socket, with a node's boot data beside it.
     pub(super) async fn server() -> Self {
+        Self::server_with(|config| config).await
+    }
+
+    pub(super) async fn server_with(
+        configure: impl FnOnce(ControllerConfig) -> ControllerConfig,
+    ) -> Self {
         let (teller, changes) = watch::channel(0);
         let on_change = Arc::new(move |_| teller.send_modify(|count| *count += 1));
         let clock = Arc::new(ManualClock::new(wall_clock()));
         let signer = Arc::new(server_signer());
         let config = ControllerConfig::new("rig".into(), signer, clock).with_on_change(on_change);
+        let config = configure(config);
+        let stop = CancellationToken::new();
         let entropy = SeededEntropy::new(8);
         let mut key = [0; 32];
         entropy.fill(&mut key);
@@ -159,8 +189,9 @@ impl Rig {
             answers_to_lose: AtomicUsize::new(0),
             bootstraps: AtomicUsize::new(0),
             ended: watch::Sender::new(0),
+            control_urls: Mutex::default(),
+            stop: stop.clone(),
         });
-        let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -177,6 +208,7 @@ impl Rig {
             .route("/api/agent/challenge", post(challenge))
             .route("/api/agent/link", get(link))
             .route("/proxy/{*path}", any(proxy))
+            .route(HOP_PATH, any(hop))
             .with_state(Arc::clone(&self.server))
     }
 

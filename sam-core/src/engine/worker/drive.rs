@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 
 use super::Engine;
+use crate::engine::lane::{Asked, Lane, PUT_OFF, Place};
 use crate::engine::resource::{Decision, Resource, Transition};
 use crate::engine::stored::{Stamped, Stored as _, decode, encode};
 use crate::error::{Effect, Error, ErrorKind, Report, Result};
@@ -43,6 +44,8 @@ enum Stop {
         keep_observation: bool,
     },
     Failed(Error),
+    /// Its lane is full: it comes again later.
+    PutOff,
 }
 
 #[async_trait]
@@ -65,6 +68,7 @@ impl<R: Resource> Drive for Driver<R> {
             };
             match stop {
                 Stop::Lost => return Ok(()),
+                Stop::PutOff => return engine.store.release(&lease, Due::In(PUT_OFF)).await,
                 Stop::Failed(error) if error.kind() == ErrorKind::Bug => {
                     return engine.park(&lease, &error).await;
                 }
@@ -121,11 +125,15 @@ impl<R: Resource> Driver<R> {
                 Ok(if goes_on { Round::Again } else { Round::Over })
             }
             Decision::Look(look) => {
-                let looking = self.0.look(&current.record, &look);
+                let lane = self.0.lane(&current.record, Asked::Look(&look));
+                let place = engine.place(lane)?;
+                let looking = in_turn(place, self.0.look(&current.record, &look));
                 *observation = Some(engine.while_held(lease, looking).await?);
                 Ok(Round::Again)
             }
             Decision::Act(transition, effect) => {
+                // Before the intention is written: what is put off has announced nothing.
+                let place = engine.place(self.0.lane(&current.record, Asked::Act(&effect)))?;
                 if let Some(transition) = transition {
                     let used = LeaseUse::Keep(lease.clone());
                     self.write(engine, used, current, *transition).await?;
@@ -135,7 +143,7 @@ impl<R: Resource> Driver<R> {
                     let message = format!("{} does not announce {effect:?}", lease.key);
                     return Err(Stop::Failed(Error::new(ErrorKind::Bug, message)));
                 }
-                let acting = self.0.act(&current.record, &effect);
+                let acting = in_turn(place, self.0.act(&current.record, &effect));
                 *observation = Some(engine.while_held(lease, acting).await?);
                 Ok(Round::Again)
             }
@@ -150,7 +158,7 @@ impl<R: Resource> Driver<R> {
         current: &mut Stamped<R::Record>,
         transition: Transition<R::Record>,
     ) -> Result<(), Stop> {
-        let Transition { record, event, due, unique, also, wakes } = transition;
+        let Transition { record, event, due, unique, also, wakes, checks } = transition;
         self.0.check(&current.record, &record).map_err(|error| {
             Stop::Failed(Error::new(ErrorKind::Bug, error.to_string()).with_source(error))
         })?;
@@ -163,6 +171,7 @@ impl<R: Resource> Driver<R> {
             .with_due(due);
         let mut commit = engine.commit_under(used).with_write(write);
         commit.writes.extend(also);
+        commit.checks = checks;
         commit.unique = unique;
         commit.wakes = wakes;
         let committed = engine.settle(commit).await?;
@@ -172,7 +181,20 @@ impl<R: Resource> Driver<R> {
     }
 }
 
+/// Does the work when it is its turn in its lane, and leaves the lane.
+async fn in_turn<T>(place: Option<Place<'_>>, work: impl Future<Output = T>) -> T {
+    match place {
+        Some(place) => place.during(work).await,
+        None => work.await,
+    }
+}
+
 impl Engine {
+    fn place(&self, lane: Option<Lane>) -> Result<Option<Place<'_>>, Stop> {
+        let Some(lane) = lane else { return Ok(None) };
+        self.lanes.enter(lane).map(Some).ok_or(Stop::PutOff)
+    }
+
     fn commit_under(&self, used: LeaseUse) -> Commit {
         let id = CommitId::new(self.clock.now(), &*self.entropy);
         Commit::new(id, Actor::system()).with_lease(used)

@@ -1,15 +1,19 @@
 //! The loop: claim, decide, write the intention, act once, write the outcome.
 
 mod drive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{self, Either, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use self::drive::{Drive, Driver};
+use super::lane::Lanes;
 use super::resource::Resource;
 use super::stored::Stored as _;
 use crate::entropy::Entropy;
@@ -21,8 +25,12 @@ use crate::time::Clock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineConfig {
-    /// Records worked on at once, 1 to [`ClaimRequest::LIMIT_MAX`].
+    /// Records worked on at once, 1 to [`ClaimRequest::LIMIT_MAX`], beside those that are in lanes.
     pub concurrency: usize,
+    /// Calls under way at once in each lane: to one provider, to one agent.
+    pub lane_calls: usize,
+    /// Records that wait for their turn in each lane; what comes beyond is put off for 2 s.
+    pub lane_waiting: usize,
     /// How long a claim lasts; it is renewed at a third of it while an effect runs. After a crash
     /// the record rests for at most this long.
     pub lease: Duration,
@@ -31,10 +39,16 @@ pub struct EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// 64 records at once (a cloud's rate limit is met long before), leases of 15 s (a crash is
-    /// made good within it), a look each minute.
+    /// 64 records at once, 16 calls to each provider (a cloud's rate limit is met before) and 112 that
+    /// wait for it, leases of 15 s (a crash is made good within it), a look each minute.
     fn default() -> Self {
-        Self { concurrency: 64, lease: Duration::from_secs(15), poll_max: Duration::from_mins(1) }
+        Self {
+            concurrency: 64,
+            lane_calls: 16,
+            lane_waiting: 112,
+            lease: Duration::from_secs(15),
+            poll_max: Duration::from_mins(1),
+        }
     }
 }
 
@@ -43,6 +57,14 @@ impl EngineConfig {
     #[must_use]
     pub fn with_concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency.clamp(1, ClaimRequest::LIMIT_MAX);
+        self
+    }
+
+    /// Sets how many calls of each lane are under way at once, at least one, and how many wait.
+    #[must_use]
+    pub fn with_lanes(mut self, calls: usize, waiting: usize) -> Self {
+        self.lane_calls = calls.max(1);
+        self.lane_waiting = waiting;
         self
     }
 
@@ -76,6 +98,7 @@ pub struct Engine {
     resources: BTreeMap<Kind, Box<dyn Drive>>,
     worker: WorkerId,
     config: EngineConfig,
+    lanes: Lanes,
 }
 
 impl Engine {
@@ -87,7 +110,8 @@ impl Engine {
         worker: WorkerId,
         config: EngineConfig,
     ) -> Self {
-        Self { store, clock, entropy, resources: BTreeMap::new(), worker, config }
+        let lanes = Lanes::new(config.lane_calls, config.lane_waiting);
+        Self { store, clock, entropy, resources: BTreeMap::new(), worker, config, lanes }
     }
 
     /// Adds a kind of record.
@@ -123,7 +147,7 @@ impl Engine {
         let mut shutdown = std::pin::pin!(shutdown.fuse());
         let mut flights = FuturesUnordered::new();
         loop {
-            let room = self.config.concurrency.saturating_sub(flights.len());
+            let room = self.room(flights.len());
             let source = async {
                 match room {
                     0 => future::pending().await,
@@ -132,11 +156,12 @@ impl Engine {
             };
             let mut source = std::pin::pin!(source.fuse());
             let claims = loop {
-                let landing = async {
-                    if flights.next().await.is_none() {
-                        future::pending::<()>().await;
-                    }
-                };
+                // A flight that goes into a lane makes room as one that lands does.
+                let landing = future::poll_fn(|context| match flights.poll_next_unpin(context) {
+                    Poll::Ready(Some(())) => Poll::Ready(()),
+                    _ if room == 0 && self.room(flights.len()) > 0 => Poll::Ready(()),
+                    _ => Poll::Pending,
+                });
                 futures_util::select_biased! {
                     () = shutdown => return Ok(()),
                     claims = source => break claims,
@@ -152,6 +177,12 @@ impl Engine {
                 });
             }
         }
+    }
+
+    /// How many more records can be claimed; those that wait for others in lanes do not count.
+    fn room(&self, flights: usize) -> usize {
+        let busy = flights.saturating_sub(self.lanes.places());
+        self.config.concurrency.saturating_sub(busy)
     }
 
     async fn drive(&self, claim: Claim) -> Result<()> {

@@ -1,0 +1,171 @@
+//! Where state lives: a file of this process alone, or a database that replicas share. The rest of the
+//! server sees a [`Store`] and, beside it, the care that each kind of store needs.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sam_core::entropy::Entropy;
+use sam_core::store::Store;
+use sam_core::time::Clock;
+use sam_core::{Error, ErrorKind, Result, Secret};
+use sam_providers::sqlite::{Retention, SqliteOptions, SqliteStore};
+
+/// How the store's schema relates to this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Schema {
+    /// It is newer: a newer program migrated it.
+    Ahead {
+        /// The version in the store.
+        found: u32,
+        /// The version this program knows.
+        wanted: u32,
+    },
+    /// It is older, or not there (zero).
+    Behind {
+        /// The version in the store.
+        found: u32,
+        /// The version this program knows.
+        wanted: u32,
+    },
+    /// It is the one this program knows.
+    Current,
+}
+
+impl Schema {
+    /// Refuses to work on a schema that is not the one this program knows.
+    ///
+    /// # Errors
+    /// `Unavailable`, with what to do as a hint.
+    pub fn require(self) -> Result<()> {
+        let (message, hint) = match self {
+            Self::Current => return Ok(()),
+            Self::Behind { found, wanted } => (
+                format!("the store's schema is {found}, this program needs {wanted}"),
+                "run `sam-server migrate` with the same configuration",
+            ),
+            Self::Ahead { found, wanted } => (
+                format!("the store's schema is {found}, this program knows {wanted}"),
+                "run the newer program that migrated it",
+            ),
+        };
+        Err(Error::new(ErrorKind::Unavailable, message).with_operation("schema").with_hint(hint))
+    }
+}
+
+/// What each kind of store needs beside what the lifecycle asks of it.
+#[async_trait]
+pub trait Upkeep: fmt::Debug + Send + Sync + 'static {
+    /// Forgets changes that are older than the retention, so that the feed does not grow for ever.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`.
+    async fn trim(&self) -> Result<()>;
+
+    /// Tells how the schema relates to this program, now.
+    ///
+    /// # Errors
+    /// `Unavailable` while the store does not answer.
+    async fn schema(&self) -> Result<Schema>;
+
+    /// Brings the schema up to date. Repeatable; any number of replicas may do so at once.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied` or `Conflict`.
+    async fn migrate(&self) -> Result<()>;
+
+    /// Writes a copy as of now to a file that does not exist yet.
+    ///
+    /// # Errors
+    /// `Unsupported` where the store is copied by its own tools; `AlreadyExists`, `Denied`,
+    /// `Unavailable`.
+    async fn back_up(&self, to: &Path) -> Result<()>;
+}
+
+/// A store that was opened, and its care.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Backing {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its care.
+    pub upkeep: Arc<dyn Upkeep>,
+    /// Other replicas may use it at the same time.
+    pub is_shared: bool,
+}
+
+impl Backing {
+    /// A store that this process has alone.
+    pub fn exclusive(store: Arc<dyn Store>, upkeep: Arc<dyn Upkeep>) -> Self {
+        Self { store, upkeep, is_shared: false }
+    }
+
+    /// A store that replicas share.
+    pub fn shared(store: Arc<dyn Store>, upkeep: Arc<dyn Upkeep>) -> Self {
+        Self { store, upkeep, is_shared: true }
+    }
+}
+
+/// Which store to open.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum StorePlan {
+    /// The file `sam.db` in the data directory.
+    Embedded,
+    /// A database that replicas share.
+    Database {
+        /// `postgresql://…`, with its password.
+        url: Secret<String>,
+        /// Bring the schema up to date when opening.
+        migrate: bool,
+    },
+}
+
+impl StorePlan {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// `Conflict` when another process has the file, or it is of a newer program; `BadInput`,
+    /// `Denied`, `Unavailable`.
+    pub(crate) async fn open(
+        self,
+        data_dir: &Path,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Result<Backing> {
+        match self {
+            Self::Embedded => {
+                let options = SqliteOptions::new(Arc::clone(entropy));
+                let path = data_dir.join("sam.db");
+                let store = Arc::new(SqliteStore::open(&path, Arc::clone(clock), options)?);
+                Ok(Backing::exclusive(Arc::clone(&store) as _, store))
+            }
+            Self::Database { .. } => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this build has no store for a shared database",
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl Upkeep for SqliteStore {
+    async fn trim(&self) -> Result<()> {
+        Self::trim(self, Retention::default()).await.map(drop)
+    }
+
+    /// A file is brought up to date when it is opened, by the one process that has it.
+    async fn schema(&self) -> Result<Schema> {
+        Ok(Schema::Current)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn back_up(&self, to: &Path) -> Result<()> {
+        Self::back_up(self, to).await
+    }
+}
