@@ -30,6 +30,7 @@ pub mod time;
 pub mod volume;
 pub mod workspace;
 
+mod millis;
 mod secret;
 
 pub use self::error::{Effect, Error, ErrorKind, ErrorRecord, Report, Result, Retry};

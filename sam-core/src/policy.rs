@@ -23,6 +23,11 @@ pub struct Policy {
     /// How long a create whose reply was lost may still take effect; a deletion looks again after
     /// it before it calls the machine gone.
     pub create_settles_within: Duration,
+    /// Without activity for this long a workspace is warned and then stopped, unless it says
+    /// otherwise; never when absent.
+    pub idle_stop_after: Option<Duration>,
+    /// From that warning to the stop.
+    pub idle_warning: Duration,
 }
 
 impl Default for Policy {
@@ -35,11 +40,19 @@ impl Default for Policy {
             backoff_first: Duration::from_millis(500),
             backoff_max: Duration::from_mins(5),
             create_settles_within: Duration::from_mins(2),
+            // On one's own computer nothing is paid for by the hour.
+            idle_stop_after: None,
+            idle_warning: Duration::from_mins(5),
         }
     }
 }
 
 impl Policy {
+    /// Shortest warning before an idle stop: good for trying it out.
+    pub const IDLE_WARNING_MIN: Duration = Duration::from_secs(1);
+    /// Longest warning before an idle stop.
+    pub const IDLE_WARNING_MAX: Duration = Duration::from_hours(24);
+
     /// Returns the pause after the `attempts`-th failure in a row.
     pub fn backoff(&self, attempts: u32) -> Duration {
         let doubled = self.backoff_first.saturating_mul(1_u32 << attempts.min(16));

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use super::record::{Lifetime, WorkspaceRecord, WorkspaceState, WorkspaceWish};
-use super::resource::{WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation};
+use super::resource::{
+    IdleObservation, WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation,
+};
 use crate::engine::{Decision, Stamped, Transition, encode};
 use crate::error::{ErrorKind, ErrorRecord, Result};
 use crate::id::NodeId;
@@ -52,10 +54,10 @@ pub fn decide(
     }
 }
 
-struct Step<'a> {
-    workspace: &'a WorkspaceRecord,
-    now: Timestamp,
-    policy: &'a Policy,
+pub(super) struct Step<'a> {
+    pub(super) workspace: &'a WorkspaceRecord,
+    pub(super) now: Timestamp,
+    pub(super) policy: &'a Policy,
 }
 
 /// How a node is, as far as a workspace on it cares.
@@ -90,7 +92,7 @@ impl Step<'_> {
     }
 
     /// Rests at most as long as the lease on its life.
-    fn rest(&self, span: Option<Duration>) -> WorkspaceDecision {
+    pub(super) fn rest(&self, span: Option<Duration>) -> WorkspaceDecision {
         // Once it is being deleted its lease no longer matters, lapsed or not.
         let life = match self.workspace.wish {
             WorkspaceWish::Deleted => None,
@@ -117,7 +119,10 @@ impl Step<'_> {
         };
         // A wish that came meanwhile is looked at right away.
         let settled = match next.state {
-            WorkspaceState::Running => next.wish == WorkspaceWish::Running,
+            // Idleness is watched from the first moment.
+            WorkspaceState::Running => {
+                next.wish == WorkspaceWish::Running && self.idle_settings().is_none()
+            }
             WorkspaceState::Stopped => next.wish == WorkspaceWish::Stopped,
             WorkspaceState::Requested
             | WorkspaceState::Placing
@@ -155,9 +160,12 @@ impl Step<'_> {
                 Standing::Over(node) => Ok(self.failed(node_error(node))),
             },
             Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),
-            Some(WorkspaceObservation::Prepared(_) | WorkspaceObservation::Stopped(_)) | None => {
-                Ok(self.look())
-            }
+            Some(
+                WorkspaceObservation::Idle(_)
+                | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Stopped(_),
+            )
+            | None => Ok(self.look()),
         }
     }
 
@@ -177,7 +185,7 @@ impl Step<'_> {
         Ok(Decision::Write(Box::new(transition)))
     }
 
-    fn due_within(&self, span: Duration) -> Due {
+    pub(super) fn due_within(&self, span: Duration) -> Due {
         let life = self.workspace.lifetime.remaining(self.now).unwrap_or(span);
         Due::In(span.min(life))
     }
@@ -218,7 +226,11 @@ impl Step<'_> {
                 Standing::Over(node) => self.failed(node_error(node)),
             },
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
-            Some(WorkspaceObservation::Placement { .. } | WorkspaceObservation::Stopped(_))
+            Some(
+                WorkspaceObservation::Idle(_)
+                | WorkspaceObservation::Placement { .. }
+                | WorkspaceObservation::Stopped(_),
+            )
             | None => self.look(),
         }
     }
@@ -256,7 +268,9 @@ impl Step<'_> {
         }
         match observation {
             Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
-                Standing::Ready(node) if node.instance == workspace.instance => self.rest(None),
+                Standing::Ready(node) if node.instance == workspace.instance => {
+                    self.idle_look(node.id)
+                }
                 Standing::Ready(_) => self.write(WorkspaceState::Interrupted, "processes_lost"),
                 Standing::Later => self.rest(None),
                 Standing::Over(node) => {
@@ -265,6 +279,7 @@ impl Step<'_> {
                     to(next, "node_lost")
                 }
             },
+            Some(WorkspaceObservation::Idle(observed)) => self.idle_observed(observed),
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
             Some(
                 WorkspaceObservation::Placement { .. }
@@ -291,7 +306,14 @@ impl Step<'_> {
                 // Nothing runs on a node that is gone.
                 Standing::Over(_) => stopped(),
             },
-            Some(WorkspaceObservation::Placement { .. } | WorkspaceObservation::Prepared(_))
+            Some(WorkspaceObservation::Idle(IdleObservation::InUse)) => self.in_use_after_all(),
+            Some(
+                WorkspaceObservation::Idle(
+                    IdleObservation::Activity(_) | IdleObservation::Warned(_),
+                )
+                | WorkspaceObservation::Placement { .. }
+                | WorkspaceObservation::Prepared(_),
+            )
             | None => self.look(),
         }
     }
@@ -310,7 +332,8 @@ impl Step<'_> {
             },
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
             Some(
-                WorkspaceObservation::Placement { .. }
+                WorkspaceObservation::Idle(_)
+                | WorkspaceObservation::Placement { .. }
                 | WorkspaceObservation::Prepared(_)
                 | WorkspaceObservation::Stopped(_),
             )
@@ -349,7 +372,8 @@ impl Step<'_> {
             },
             Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),
             Some(
-                WorkspaceObservation::Placement { .. }
+                WorkspaceObservation::Idle(_)
+                | WorkspaceObservation::Placement { .. }
                 | WorkspaceObservation::Prepared(_)
                 | WorkspaceObservation::Stopped(_),
             )

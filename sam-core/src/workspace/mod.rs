@@ -3,6 +3,7 @@
 
 mod commands;
 mod decide;
+mod idle;
 mod name;
 mod record;
 mod repo;
@@ -13,11 +14,13 @@ mod tests;
 
 pub use self::commands::NewWorkspace;
 pub use self::decide::decide;
+pub use self::idle::{IdleSettings, IdleStop, IdleVerdict, StoppedBy, decide_idle};
 pub use self::name::{ParseNameError, WorkspaceName};
 pub use self::record::{
     Lifetime, Step, StepState, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish,
 };
 pub use self::repo::{Checkout, ParseRefError, ParseRepoError, RefName, RepoRef};
 pub use self::resource::{
-    WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation, WorkspaceResource,
+    IdleObservation, WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation,
+    WorkspaceResource,
 };

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::decide::decide;
+use super::idle::{self, StoppedBy};
 use super::record::{WorkspaceRecord, WorkspaceState};
 use crate::engine::{Decision, InvalidTransition, Resource, Stamped, decode};
 use crate::entropy::Entropy;
 use crate::error::Result;
 use crate::id::NodeId;
 use crate::node::NodeRecord;
-use crate::node_link::{NodeLink, Preparation, Prepare};
+use crate::node_link::{Activity, IdleEnd, NodeLink, Preparation, Prepare};
 use crate::policy::Policy;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
@@ -23,6 +24,8 @@ pub type WorkspaceDecision = Decision<WorkspaceResource>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkspaceLook {
+    /// What goes on in it, on this node?
+    Activity(NodeId),
     /// How is this node?
     Node(NodeId),
     /// Which node shall it be placed on?
@@ -37,6 +40,8 @@ pub enum WorkspaceEffect {
     Prepare(NodeId),
     /// Have the agent end its processes.
     Stop(NodeId),
+    /// Have the agent tell people that it is about to be stopped.
+    Warn(NodeId),
 }
 
 /// What came back.
@@ -44,6 +49,8 @@ pub enum WorkspaceEffect {
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, for one decision")]
 pub enum WorkspaceObservation {
+    /// About being idle.
+    Idle(IdleObservation),
     /// Of [`WorkspaceLook::Node`].
     Node(Result<Option<Stamped<NodeRecord>>>),
     /// Of [`WorkspaceLook::Placement`].
@@ -57,6 +64,18 @@ pub enum WorkspaceObservation {
     Prepared(Result<Preparation>),
     /// Of [`WorkspaceEffect::Stop`].
     Stopped(Result<()>),
+}
+
+/// What came back about being idle.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IdleObservation {
+    /// Of [`WorkspaceLook::Activity`].
+    Activity(Result<Activity>),
+    /// Of [`WorkspaceEffect::Stop`] for being idle: somebody came back first, nothing was ended.
+    InUse,
+    /// Of [`WorkspaceEffect::Warn`].
+    Warned(Result<()>),
 }
 
 /// Carries workspaces.
@@ -120,6 +139,7 @@ impl Resource for WorkspaceResource {
             WorkspaceEffect::Stop(node) => {
                 record.node == Some(*node) && record.state == WorkspaceState::Stopping
             }
+            WorkspaceEffect::Warn(node) => idle::announces_warning(record, *node),
         }
     }
 
@@ -127,8 +147,12 @@ impl Resource for WorkspaceResource {
         from.check_next(to)
     }
 
-    async fn look(&self, _record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
+    async fn look(&self, record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
         match look {
+            WorkspaceLook::Activity(node) => {
+                let activity = self.link.activity(*node, record.id).await;
+                WorkspaceObservation::Idle(IdleObservation::Activity(activity))
+            }
             WorkspaceLook::Node(id) => WorkspaceObservation::Node(self.node(*id).await),
             WorkspaceLook::Placement => WorkspaceObservation::Placement {
                 node: NodeId::new(self.clock.now(), &*self.entropy),
@@ -147,8 +171,20 @@ impl Resource for WorkspaceResource {
                 let request = Prepare::new(record.id, record.repo.clone(), record.checkout.clone());
                 WorkspaceObservation::Prepared(self.link.prepare(*node, &request).await)
             }
+            WorkspaceEffect::Stop(node) if record.stopped_by == Some(StoppedBy::Idle) => {
+                match self.link.stop_idle(*node, record.id).await {
+                    Ok(IdleEnd::Ended) => WorkspaceObservation::Stopped(Ok(())),
+                    Ok(IdleEnd::InUse) => WorkspaceObservation::Idle(IdleObservation::InUse),
+                    Err(error) => WorkspaceObservation::Stopped(Err(error)),
+                }
+            }
             WorkspaceEffect::Stop(node) => {
                 WorkspaceObservation::Stopped(self.link.stop(*node, record.id).await)
+            }
+            WorkspaceEffect::Warn(node) => {
+                let notice = idle::notice(record, &self.policy);
+                let warned = self.link.warn(*node, record.id, &notice).await;
+                WorkspaceObservation::Idle(IdleObservation::Warned(warned))
             }
         }
     }

@@ -205,7 +205,7 @@ impl Rig {
         let told = shutdown.clone();
         self.background(async move {
             let told = async move { told.cancelled().await };
-            serve(config, Arc::new(FakeHolder), told).await.unwrap();
+            serve(config, Arc::new(FakeHolder::default()), told).await.unwrap();
         });
         shutdown
     }
