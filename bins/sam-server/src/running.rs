@@ -13,7 +13,8 @@ use sam_core::entropy::Entropy;
 use sam_core::keys::{Ed25519Signer, Signer as _};
 use sam_core::node::NodeState;
 use sam_core::time::Clock;
-use sam_core::{NodeId, Report, Result, Sam};
+use sam_core::workspace::WorkspaceState;
+use sam_core::{Caller, NodeId, Report, Result, Sam};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
 use sam_providers::sqlite::{Retention, SqliteOptions, SqliteStore};
 use sam_providers::system::{OsEntropy, SystemClock};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::app::{App, AppParts};
+use crate::config::IdleConfig;
 use crate::daemon::DaemonFacts;
 use crate::deadline;
 use crate::installation::{Installation, make_directory};
@@ -46,6 +48,7 @@ pub(crate) struct Plan {
     pub(crate) agent_command: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) local_repos: bool,
+    pub(crate) idle: IdleConfig,
     /// Everything is the owner's; else the administrator's token is asked for.
     pub(crate) is_daemon: bool,
 }
@@ -98,6 +101,7 @@ impl Running {
             .boot_key(keys.boot.clone())
             .control_url(format!("unix:{}", agents_path.display()))
             .installation(installation.id.clone())
+            .idle_stop(plan.idle.stop_after, plan.idle.warning)
             .build()?;
         let shutdown = CancellationToken::new();
         let access = if plan.is_daemon {
@@ -120,6 +124,10 @@ impl Running {
         let socket = OwnerSocket::bind(&agents_path)?;
         let agents = tokio::spawn(serve(socket, agent_router(app.clone()), shutdown.clone()));
         tokio::spawn(shorten_feed(store, shutdown.clone()));
+        if plan.idle.stop_after.is_some() {
+            let looking = look_at_running(sam.clone());
+            tokio::spawn(shutdown.clone().run_until_cancelled_owned(looking));
+        }
         tokio::spawn(tell_engine(sam.clone(), changes, shutdown.clone()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(app.clone())));
         let engine = tokio::spawn(async move {
@@ -208,6 +216,32 @@ async fn miss_links(app: App) {
         after = page.next;
         if after.is_none() {
             return;
+        }
+    }
+}
+
+/// Has the engine look at the workspaces that run: they came to rest under the policy of the
+/// process before, which may not have stopped idle ones.
+async fn look_at_running(sam: Sam) {
+    let caller = Caller::named("idle");
+    let mut after = None;
+    loop {
+        let looked = async {
+            let page = sam.list_workspaces(after.take(), 200).await?;
+            for workspace in page.items {
+                if workspace.record.state == WorkspaceState::Running {
+                    sam.look_at_workspace(workspace.record.id, &caller).await?;
+                }
+            }
+            Ok::<_, sam_core::Error>(page.next)
+        };
+        match looked.await {
+            Ok(None) => return,
+            Ok(next) => after = next,
+            Err(error) => {
+                tracing::warn!(error = %Report::new(&error), "idle workspaces were not looked for");
+                return;
+            }
         }
     }
 }

@@ -42,6 +42,7 @@ pub async fn run(
         agent_command: config.agent_command,
         environment: config.environment,
         local_repos: config.local_repos,
+        idle: config.idle,
         is_daemon: false,
     })?;
     let token = running.app.shutdown.clone();
