@@ -12,7 +12,7 @@ mod simulation {
     use sam_core::Page;
     use sam_core::compute::{
         Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
-        Machine, MachineKey, PowerControl,
+        Machine, MachineKey, OwnedResources, PowerControl,
     };
     use sam_core::engine::{Decision, Engine, EngineConfig, InvalidTransition, Resource};
     use sam_core::node::{
@@ -97,6 +97,9 @@ mod simulation {
         }
         fn volumes(&self) -> Option<&dyn VolumeProvider> {
             None
+        }
+        fn owned(&self) -> Option<&dyn OwnedResources> {
+            self.0.owned()
         }
     }
 
@@ -219,19 +222,24 @@ mod simulation {
     fn effect_first(simulation: Simulation, lying: bool) -> Simulation {
         simulation.with_engine(move |parts: Parts| {
             Box::pin(async move {
-                let compute = Arc::new(parts.compute.clone());
+                let compute: Arc<dyn ComputeProvider> = Arc::new(parts.compute.clone());
                 let link = Arc::clone(&parts.link);
                 let boot_key = BootKey::new(parts.boot_key.clone());
-                let node = NodeResource::new(compute, Arc::clone(&link), boot_key, String::new())
-                    .with_policy(parts.policy.clone());
+                let node = NodeResource::new(
+                    Arc::clone(&parts.store),
+                    Arc::clone(&compute),
+                    Arc::clone(&link),
+                    boot_key,
+                    String::new(),
+                )
+                .with_policy(parts.policy.clone());
                 let (store, clock, entropy) = (
                     Arc::clone(&parts.store),
                     Arc::clone(&parts.clock),
                     Arc::clone(&parts.entropy),
                 );
-                let workspace =
-                    WorkspaceResource::new(store, link, clock, entropy, "sim".to_owned())
-                        .with_policy(parts.policy.clone());
+                let workspace = WorkspaceResource::new(store, link, clock, entropy, compute)
+                    .with_policy(parts.policy.clone());
                 let mut name = [0; 8];
                 parts.entropy.fill(&mut name);
                 let engine = Engine::new(

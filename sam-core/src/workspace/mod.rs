@@ -4,7 +4,10 @@
 mod commands;
 mod decide;
 mod idle;
+mod leave;
+mod lifetime;
 mod name;
+mod place;
 mod record;
 mod repo;
 mod resource;
@@ -15,12 +18,13 @@ mod tests;
 pub use self::commands::NewWorkspace;
 pub use self::decide::decide;
 pub use self::idle::{IdleSettings, IdleStop, IdleVerdict, StoppedBy, decide_idle};
+pub use self::lifetime::{LifeOver, life_left};
 pub use self::name::{ParseNameError, WorkspaceName};
 pub use self::record::{
     Lifetime, Step, StepState, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish,
 };
 pub use self::repo::{Checkout, ParseRefError, ParseRepoError, RefName, RepoRef};
 pub use self::resource::{
-    IdleObservation, WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation,
-    WorkspaceResource,
+    IdleObservation, Placement, WorkspaceDecision, WorkspaceEffect, WorkspaceLook,
+    WorkspaceObservation, WorkspaceResource,
 };

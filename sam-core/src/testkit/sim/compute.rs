@@ -9,8 +9,8 @@ use super::executor::give_way;
 use super::faults::Dice;
 use super::world::{DELAY_MAX, World};
 use crate::compute::{
-    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
-    MachineKey, Power, PowerControl,
+    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl,
 };
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::page::Page;
@@ -68,7 +68,10 @@ impl fmt::Display for SimCompute {
 #[async_trait]
 impl ComputeProvider for SimCompute {
     fn capabilities(&self) -> ComputeCapabilities {
-        ComputeCapabilities::minimal().with_power().with_create_settles_within(DELAY_MAX)
+        ComputeCapabilities::minimal()
+            .with_power()
+            .with_owned()
+            .with_create_settles_within(DELAY_MAX)
     }
 
     async fn catalog(&self) -> Result<Catalog> {
@@ -140,6 +143,10 @@ impl ComputeProvider for SimCompute {
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
         None
     }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        Some(self)
+    }
 }
 
 #[async_trait]
@@ -156,5 +163,40 @@ impl PowerControl for SimCompute {
         }
         give_way().await;
         if self.dice.strikes(self.dice.faults.reply_lost) { Err(lost()) } else { Ok(()) }
+    }
+}
+
+/// How often everybody else may go on while a stale listing is on its way.
+const STALE_TURNS_MAX: u64 = 64;
+
+#[async_trait]
+impl OwnedResources for SimCompute {
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
+        self.refusal().await?;
+        let owned = self.world.lock().owned(&query.labels);
+        if self.dice.strikes(self.dice.faults.stale) {
+            // A listing may be old when it arrives. One that misses what was there when it was
+            // asked for is a partial answer, and that is an error (contract C1).
+            if self.dice.below(2) == 0 {
+                return Err(Error::new(ErrorKind::Unavailable, "the listing is stale"));
+            }
+            for _ in 0..self.dice.below(STALE_TURNS_MAX) {
+                give_way().await;
+            }
+        }
+        Ok(Page::new(owned, None))
+    }
+
+    async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
+        self.refusal().await?;
+        let faults = self.dice.faults;
+        if self.dice.strikes(faults.delayed) {
+            self.world.remove_later(&resource.provider_id, self.delay());
+            give_way().await;
+            return Err(lost());
+        }
+        self.world.lock().remove(&resource.provider_id);
+        give_way().await;
+        if self.dice.strikes(faults.reply_lost) { Err(lost()) } else { Ok(()) }
     }
 }

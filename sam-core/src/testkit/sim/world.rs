@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::idle::SimActivity;
-use crate::compute::{Labels, Machine, MachineKey, Power};
+use crate::compute::{Labels, Machine, MachineKey, OwnedResource, Power};
 use crate::id::{NodeId, WorkspaceId};
 use crate::time::{Clock as _, ManualClock, Timestamp};
 
@@ -49,6 +49,7 @@ pub(super) struct SimMachine {
 enum Pending {
     Create(MachineKey, Labels, Duration),
     Delete(MachineKey),
+    Remove(String),
 }
 
 impl World {
@@ -69,6 +70,7 @@ impl World {
                     state.adopt_or_create(&key, &labels, now.plus(boot));
                 }
                 Pending::Delete(key) => state.delete(&key),
+                Pending::Remove(provider_id) => state.remove(&provider_id),
             }
         }
         state
@@ -97,6 +99,13 @@ impl World {
         let mut state = self.lock();
         let number = state.pending.len() as u64 + state.created * 1_000;
         state.pending.insert((at, number), Pending::Delete(key.clone()));
+    }
+
+    pub(super) fn remove_later(&self, provider_id: &str, delay: Duration) {
+        let at = self.now().plus(delay.min(DELAY_MAX));
+        let mut state = self.lock();
+        let number = state.pending.len() as u64 + state.created * 1_000;
+        state.pending.insert((at, number), Pending::Remove(provider_id.to_owned()));
     }
 
     /// Makes a machine whether or not there is one of this key, as a provider would that does not
@@ -145,6 +154,21 @@ impl State {
     pub(super) fn delete(&mut self, key: &MachineKey) {
         self.machines.retain(|_, known| known.machine.key != *key);
         self.prepared.retain(|(node, _)| MachineKey::of(*node) != *key);
+    }
+
+    pub(super) fn owned(&self, labels: &Labels) -> Vec<OwnedResource> {
+        let machines = self.machines.values().map(|known| known.machine.clone());
+        let matching = machines.filter(|machine| machine.labels.contains(labels));
+        matching.map(OwnedResource::machine).collect()
+    }
+
+    /// Deletes one machine by the provider's own id, and leaves another of the same key alone.
+    pub(super) fn remove(&mut self, provider_id: &str) {
+        if let Some(known) = self.machines.remove(provider_id)
+            && self.find(&known.machine.key).is_none()
+        {
+            self.delete(&known.machine.key);
+        }
     }
 
     pub(super) fn lose_power(&mut self, key: &MachineKey) {
