@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use sam_core::node_link::Preparation;
+pub use sam_core::node_link::{Activity, IdleEnd, Work, WorkName, WorkSort};
 use sam_core::workspace::{Checkout, RepoRef};
 use sam_core::{ErrorRecord, NodeId, TerminalId, WorkspaceId};
 
@@ -23,6 +24,9 @@ pub const TERMINAL_RING_BYTES: usize = 1024 * 1024;
 pub const TERMINALS_PER_WORKSPACE_MAX: usize = 64;
 /// Most viewers of one terminal at a time.
 pub const VIEWERS_PER_TERMINAL_MAX: usize = 32;
+
+/// Longest notice to people on terminals, in bytes.
+pub const NOTICE_BYTES_MAX: usize = 512;
 
 /// Size of a terminal, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +217,7 @@ pub enum TerminalRequest {
 }
 
 /// What a terminal says to a client, in text frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum TerminalEvent {
     /// The first message: where output begins.
@@ -236,6 +240,11 @@ pub enum TerminalEvent {
         from: u64,
         /// Offset of the first byte after the gap.
         to: u64,
+    },
+    /// Something that people should know; no output of the program.
+    Notice {
+        /// What; at most [`NOTICE_BYTES_MAX`] bytes, of whatever characters.
+        text: String,
     },
     /// Somebody changed the terminal's size.
     Resized(TerminalSize),
@@ -295,6 +304,33 @@ pub struct NodeStatus {
     pub agent_version: String,
     /// It takes nothing new.
     pub draining: bool,
+}
+
+/// Declares work, or declares it anew: `PUT …/work/{name}`. It keeps its workspace from being idle
+/// until its time is over or it is ended by `DELETE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareWork {
+    /// For how many milliseconds from now; 1 to 86,400,000.
+    pub for_ms: u64,
+    /// What sort of work it is.
+    #[serde(default)]
+    pub sort: WorkSort,
+}
+
+/// Warns the people of a workspace: `POST …/warning`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarnRequest {
+    /// What they are told; at most [`NOTICE_BYTES_MAX`] bytes.
+    pub notice: String,
+}
+
+/// How an idle stop ended: the answer to `POST …/stop-idle`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopIdleReply {
+    /// How.
+    pub end: IdleEnd,
 }
 
 /// Asks for a workspace: `PUT /v1/workspaces/{id}`; answered by [`Preparation`].

@@ -34,6 +34,7 @@ pub mod time;
 pub mod volume;
 pub mod workspace;
 
+mod millis;
 mod permits;
 mod secret;
 

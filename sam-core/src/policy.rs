@@ -25,6 +25,11 @@ pub struct Policy {
     /// again after it before it calls the machine gone. What the provider claims counts when it is
     /// longer.
     pub create_settles_within: Duration,
+    /// Without activity for this long a workspace is warned and then stopped, unless it says
+    /// otherwise; never when absent.
+    pub idle_stop_after: Option<Duration>,
+    /// From that warning to the stop.
+    pub idle_warning: Duration,
     /// From losing a node's agent until its workspaces count as interrupted.
     pub unreachable_patience: Duration,
     /// Longest life of a workspace, whoever uses it; no limit when absent.
@@ -52,6 +57,9 @@ impl Default for Policy {
             ready_poll: Duration::from_mins(1),
             backoff_first: Duration::from_millis(500),
             backoff_max: Duration::from_mins(5),
+            // On one's own computer nothing is paid for by the hour.
+            idle_stop_after: None,
+            idle_warning: Duration::from_mins(5),
             create_settles_within: Duration::ZERO,
             unreachable_patience: Duration::from_mins(10),
             workspace_lifetime_max: None,
@@ -65,6 +73,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Shortest warning before an idle stop: good for trying it out.
+    pub const IDLE_WARNING_MIN: Duration = Duration::from_secs(1);
+    /// Longest warning before an idle stop.
+    pub const IDLE_WARNING_MAX: Duration = Duration::from_hours(24);
+
     /// Returns the pause after the `attempts`-th failure in a row.
     pub fn backoff(&self, attempts: u32) -> Duration {
         let doubled = self.backoff_first.saturating_mul(1_u32 << attempts.min(16));

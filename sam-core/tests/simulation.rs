@@ -6,6 +6,7 @@
 mod simulation {
     use std::fmt;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use async_trait::async_trait;
     use sam_core::Page;
@@ -19,20 +20,24 @@ mod simulation {
     use sam_core::node::{
         NodeEffect, NodeLook, NodeObservation, NodeRecord, NodeResource, NodeState, NodeWish,
     };
+    use sam_core::node_link::{Activity, IdleEnd, NodeLink, Preparation, Prepare, Readiness};
     use sam_core::store::WorkerId;
     use sam_core::testkit::sim::{Parts, SimCompute, Simulation};
     use sam_core::time::Timestamp;
     use sam_core::volume::VolumeProvider;
     use sam_core::workspace::WorkspaceResource;
-    use sam_core::{Result, auth::BootKey};
+    use sam_core::{NodeId, Result, WorkspaceId, auth::BootKey};
 
     #[test]
     fn no_seed_leaks_and_every_seed_settles() {
+        let mut idle_stops = 0;
         for seed in 0..150 {
-            if let Err(failure) = Simulation::new(seed).run() {
-                panic!("{failure}");
+            match Simulation::new(seed).run() {
+                Ok(summary) => idle_stops += summary.idle_stops,
+                Err(failure) => panic!("{failure}"),
             }
         }
+        assert!(idle_stops > 10, "only {idle_stops} workspaces were idle: the rule is not tried");
     }
 
     #[test]
@@ -111,6 +116,55 @@ mod simulation {
             })
         });
         assert!(broken.expect("the bug is found").starts_with("I2: two machines of nd-"));
+    }
+
+    /// A link that hides work and claims that everybody was warned.
+    #[derive(Debug)]
+    struct HidesWork(Arc<dyn NodeLink>);
+
+    #[async_trait]
+    impl NodeLink for HidesWork {
+        async fn readiness(&self, node: NodeId) -> Result<Option<Readiness>> {
+            self.0.readiness(node).await
+        }
+        async fn prepare(&self, node: NodeId, request: &Prepare) -> Result<Preparation> {
+            self.0.prepare(node, request).await
+        }
+        async fn activity(&self, node: NodeId, workspace: WorkspaceId) -> Result<Activity> {
+            self.0.activity(node, workspace).await?;
+            let long = Duration::from_mins(10);
+            Ok(Activity::quiet(long).with_warned_for(Some(Duration::from_mins(1))))
+        }
+        async fn warn(&self, node: NodeId, workspace: WorkspaceId, notice: &str) -> Result<()> {
+            self.0.warn(node, workspace, notice).await
+        }
+        async fn stop_idle(&self, node: NodeId, workspace: WorkspaceId) -> Result<IdleEnd> {
+            self.0.stop_idle(node, workspace).await
+        }
+        async fn stop(&self, node: NodeId, workspace: WorkspaceId) -> Result<()> {
+            self.0.stop(node, workspace).await
+        }
+        async fn remove(&self, node: NodeId, workspace: WorkspaceId) -> Result<()> {
+            self.0.remove(node, workspace).await
+        }
+        async fn drain(&self, node: NodeId) -> Result<()> {
+            self.0.drain(node).await
+        }
+    }
+
+    #[test]
+    fn an_idle_stop_in_the_middle_of_work_is_found() {
+        let broken = first_failure(20, |simulation| {
+            simulation.with_engine(|mut parts: Parts| {
+                Box::pin(async move {
+                    parts.link = Arc::new(HidesWork(parts.link));
+                    let sam = parts.sam(Arc::new(parts.compute.clone())).unwrap();
+                    while sam.run(std::future::pending()).await.is_err() {}
+                })
+            })
+        });
+        let broken = broken.expect("the bug is found");
+        assert!(broken.ends_with("was stopped as idle and never seen idle and warned"), "{broken}");
     }
 
     /// Decisions that act before they say so: the machine is bought while the record still says

@@ -23,6 +23,7 @@ mod node;
 mod page;
 mod problem;
 mod socket_path;
+mod span;
 mod time;
 mod workspace;
 
@@ -36,6 +37,7 @@ pub use self::node::{Node, NodeState};
 pub use self::page::Page;
 pub use self::problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use self::socket_path::{SOCKET_PATH_BYTES_MAX, SocketPath};
+pub use self::span::{ParseSpanError, Span};
 pub use self::time::{ParseTimeError, Time};
 pub use self::workspace::{
     CreateWorkspace, IDEMPOTENCY_KEY_HEADER, Lifetime, OperationSummary, Step, StepState,

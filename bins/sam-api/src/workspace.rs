@@ -31,12 +31,16 @@ pub struct CreateWorkspace {
     /// Delete it when this lapses; kept until deleted when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Lifetime>,
+    /// Milliseconds without activity after which it is warned and then stopped, 1,000 to
+    /// 2,592,000,000; 0 never; the installation's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop_ms: Option<u64>,
 }
 
 impl CreateWorkspace {
     /// Asks for a repository's default branch on a machine of the default size.
     pub const fn new(repo: RepoRef) -> Self {
-        Self { repo, reference: None, name: None, size: None, lifetime: None }
+        Self { repo, reference: None, name: None, size: None, lifetime: None, idle_stop_ms: None }
     }
 }
 
@@ -188,6 +192,16 @@ pub struct Workspace {
     /// When it will be deleted unless its lease is renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<Time>,
+    /// Milliseconds without activity after which it is warned and then stopped; 0 never; the
+    /// installation's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop_ms: Option<u64>,
+    /// When people were warned that it is about to be stopped, while that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_warned_at: Option<Time>,
+    /// What stopped it, where it was not its owner: `idle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<String>,
     /// When it was asked for.
     pub created_at: Time,
     /// When its record last changed.

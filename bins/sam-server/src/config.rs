@@ -4,9 +4,11 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use sam_core::{Error, ErrorKind, Result, Secret};
+use sam_api::Span;
+use sam_core::{Error, ErrorKind, Policy, Result, Secret};
 use serde::Deserialize;
 
 use crate::installation;
@@ -36,6 +38,8 @@ pub struct ServerConfig {
     pub agent_command: Vec<OsString>,
     /// What local nodes inherit of the environment.
     pub environment: Vec<(OsString, OsString)>,
+    /// When workspaces are stopped that nobody uses.
+    pub idle: IdleConfig,
     /// What is logged, as `tracing` filters are written.
     pub log: String,
     /// Log lines as JSON.
@@ -51,6 +55,47 @@ pub enum Task {
     /// Serve (what it does without a command)
     #[default]
     Serve,
+}
+
+/// When workspaces are stopped that nobody uses, unless they say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IdleConfig {
+    /// Without activity for this long they are warned; never when absent.
+    pub stop_after: Option<Duration>,
+    /// From the warning to the stop.
+    pub warning: Duration,
+}
+
+impl Default for IdleConfig {
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self { stop_after: policy.idle_stop_after, warning: policy.idle_warning }
+    }
+}
+
+impl IdleConfig {
+    /// Reads the values of `SAM_IDLE_STOP_AFTER` (a span or `never`) and `SAM_IDLE_WARNING`.
+    ///
+    /// # Errors
+    /// `BadInput` naming the key.
+    pub fn parse(stop_after: Option<&str>, warning: Option<&str>) -> Result<Self> {
+        let span = |key: &str, text: &str| {
+            text.parse::<Span>()
+                .map(|span| span.0)
+                .map_err(|error| Error::new(ErrorKind::BadInput, format!("{key}: {error}")))
+        };
+        let mut idle = Self::default();
+        match stop_after {
+            None => {}
+            Some("never") => idle.stop_after = None,
+            Some(text) => idle.stop_after = Some(span("SAM_IDLE_STOP_AFTER", text)?),
+        }
+        if let Some(text) = warning {
+            idle.warning = span("SAM_IDLE_WARNING", text)?;
+        }
+        Ok(idle)
+    }
 }
 
 /// SAM's control plane: an HTTP server over an embedded database, or one of several over PostgreSQL.
@@ -92,6 +137,12 @@ struct Flags {
     /// Program that becomes holder and agent of local nodes [default: sam-agentd beside this one]
     #[arg(long, env = "SAM_AGENT_COMMAND", global = true)]
     agent_command: Option<PathBuf>,
+    /// Warn and then stop workspaces that nobody used for so long: 2h, or never [default: never]
+    #[arg(long, env = "SAM_IDLE_STOP_AFTER", value_name = "SPAN")]
+    idle_stop_after: Option<String>,
+    /// From that warning to the stop [default: 5m]
+    #[arg(long, env = "SAM_IDLE_WARNING", value_name = "SPAN")]
+    idle_warning: Option<String>,
     /// What to log: error, warn, info, debug, trace, or filters of tracing [default: info]
     #[arg(long, env = "SAM_LOG", global = true)]
     log: Option<String>,
@@ -112,6 +163,8 @@ struct File {
     replica_url: Option<String>,
     allow_local_repos: Option<bool>,
     agent_command: Option<PathBuf>,
+    idle_stop_after: Option<String>,
+    idle_warning: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -161,12 +214,16 @@ impl ServerConfig {
             )
             .with_hint("use text or json"));
         }
+        let idle_stop_after = flags.idle_stop_after.or(file.idle_stop_after);
+        let idle_warning = flags.idle_warning.or(file.idle_warning);
+        let idle = IdleConfig::parse(idle_stop_after.as_deref(), idle_warning.as_deref())?;
         Ok(Self {
             task: flags.task.unwrap_or_default(),
             keys_file: own(flags.keys_file.or(file.keys_file), installation::FILE),
             nodes_dir: own(flags.nodes_dir.or(file.nodes_dir), "nodes"),
             store,
             replica_url,
+            idle,
             listen: flags
                 .listen
                 .or(file.listen)
@@ -274,6 +331,13 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::BadInput, "{bad:?}");
             assert!(!error.to_string().contains("canary"), "{error}");
         }
+        assert_eq!(config.idle, IdleConfig::default());
+        let idle = parse(&["--idle-stop-after", "2h", "--idle-warning", "1m"]).unwrap().idle;
+        assert_eq!(idle.stop_after, Some(Duration::from_hours(2)));
+        assert_eq!(idle.warning, Duration::from_mins(1));
+        assert_eq!(parse(&["--idle-stop-after", "never"]).unwrap().idle.stop_after, None);
+        let error = parse(&["--idle-stop-after", "often"]).unwrap_err();
+        assert!(error.to_string().contains("SAM_IDLE_STOP_AFTER"), "{error}");
         std::fs::write(directory.path().join("sam.toml"), "lisen = 1\n").unwrap();
         let error = parse(&[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadInput);

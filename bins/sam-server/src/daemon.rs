@@ -8,6 +8,7 @@ use sam_core::node::NodeState;
 use sam_core::workspace::WorkspaceState;
 use sam_core::{Report, Result, Sam};
 
+use crate::config::IdleConfig;
 use crate::deadline;
 use crate::installation;
 use crate::listen::OwnerSocket;
@@ -30,19 +31,29 @@ pub struct DaemonConfig {
     pub environment: Vec<(OsString, OsString)>,
     /// How long it stays without a node and without a workspace.
     pub idle: Duration,
+    /// When workspaces are stopped that nobody uses.
+    pub idle_stop: IdleConfig,
 }
 
 impl DaemonConfig {
     /// Describes a daemon that stays for ten idle minutes.
-    pub const fn new(data_dir: PathBuf, agent_command: Vec<OsString>) -> Self {
+    pub fn new(data_dir: PathBuf, agent_command: Vec<OsString>) -> Self {
         let idle = Duration::from_mins(10);
-        Self { data_dir, agent_command, environment: Vec::new(), idle }
+        let idle_stop = IdleConfig::default();
+        Self { data_dir, agent_command, environment: Vec::new(), idle, idle_stop }
     }
 
     /// Sets what nodes inherit of the environment.
     #[must_use]
     pub fn with_environment(mut self, environment: Vec<(OsString, OsString)>) -> Self {
         self.environment = environment;
+        self
+    }
+
+    /// Sets when workspaces are stopped that nobody uses.
+    #[must_use]
+    pub fn with_idle_stop(mut self, idle_stop: IdleConfig) -> Self {
+        self.idle_stop = idle_stop;
         self
     }
 
@@ -81,6 +92,7 @@ pub async fn run(
         environment: config.environment,
         local_repos: true,
         replica_url: String::new(),
+        idle: config.idle_stop,
         is_daemon: true,
     };
     let running = Running::start(plan, StorePlan::Embedded).await?;

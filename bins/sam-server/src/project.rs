@@ -5,7 +5,7 @@ use sam_api::{
 };
 use sam_core::engine::Stamped;
 use sam_core::node::{self, NodeRecord};
-use sam_core::workspace::{self, Checkout, Lifetime, WorkspaceRecord};
+use sam_core::workspace::{self, Checkout, IdleStop, Lifetime, WorkspaceRecord};
 use sam_core::{Error, ErrorKind, Result};
 
 /// A state or wish that this server does not know: written by a newer one.
@@ -42,9 +42,21 @@ pub(crate) fn workspace(stamped: &Stamped<WorkspaceRecord>) -> Result<Workspace>
         operation: if under_way { Some(operation(record.verb)?) } else { None },
         error: record.error.clone(),
         lease_expires_at,
+        idle_stop_ms: idle_stop_ms(record.idle_stop)?,
+        idle_warned_at: record.idle_warned_at.map(Into::into),
+        stopped_by: record.stopped_by.map(|by| by.code().to_owned()),
         created_at: record.created_at.into(),
         changed_at: record.state_at.into(),
         version: stamped.version,
+    })
+}
+
+fn idle_stop_ms(idle_stop: IdleStop) -> Result<Option<u64>> {
+    Ok(match idle_stop {
+        IdleStop::After { span } => Some(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        IdleStop::Default => None,
+        IdleStop::Never => Some(0),
+        _ => return Err(newer("this idle rule")),
     })
 }
 

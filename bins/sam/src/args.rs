@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 
+use sam_api::wire::WorkName;
+use sam_api::{ParseSpanError, Span};
 use sam_core::TerminalId;
 use sam_core::workspace::RefName;
 
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Attach(Attach),
     /// Run a command in a workspace
     Exec(Exec),
+    /// Say that a workspace is at work, so that it is not stopped for being idle
+    Work(Work),
     /// End a workspace's processes and keep its files
     Stop(Power),
     /// Start a stopped workspace
@@ -149,6 +153,9 @@ pub(crate) struct Up {
     /// Delete the workspace at the end, however that comes
     #[arg(long)]
     pub(crate) rm: bool,
+    /// Stop it when nobody used it for so long, after a warning: 2h, or never
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) idle_stop: Option<IdleStop>,
     /// Only make it, and write its id
     #[arg(long, conflicts_with_all = ["exec", "rm"])]
     pub(crate) no_attach: bool,
@@ -187,6 +194,50 @@ pub(crate) struct Exec {
     /// The program and its arguments, not passed through a shell
     #[arg(last = true, required_unless_present = "shell", value_name = "CMD")]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Work {
+    /// Id or name of the workspace
+    pub(crate) workspace: String,
+    /// What the work is called; the same name declares it anew
+    #[arg(long)]
+    pub(crate) name: WorkName,
+    /// For how long, at most 24h; declare it again before that is over
+    #[arg(long = "for", value_name = "SPAN", default_value = "30m", conflicts_with = "end")]
+    pub(crate) span: Span,
+    /// It has ended
+    #[arg(long)]
+    pub(crate) end: bool,
+}
+
+/// When a workspace is stopped that nobody uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdleStop {
+    After(Span),
+    Never,
+}
+
+impl std::str::FromStr for IdleStop {
+    type Err = ParseSpanError;
+
+    fn from_str(text: &str) -> Result<Self, ParseSpanError> {
+        match text {
+            "never" => Ok(Self::Never),
+            text => text.parse().map(Self::After),
+        }
+    }
+}
+
+impl IdleStop {
+    /// Returns it as the API takes it.
+    pub(crate) fn millis(self) -> u64 {
+        match self {
+            // No span is no rule, and would be taken for never.
+            Self::After(span) => u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX).max(1),
+            Self::Never => 0,
+        }
+    }
 }
 
 #[derive(Debug, Group)]
@@ -281,5 +332,23 @@ mod tests {
         assert_eq!(status("sam exec ws -- ls"), Some(125));
         assert_eq!(status("sam up . --exec ls"), Some(125));
         assert_eq!(status("sam up ."), None);
+    }
+
+    #[test]
+    fn spans_of_idleness_and_work_are_read() {
+        let idle_stop = |line: &str| match parse(line).unwrap().command {
+            Command::Up(up) => up.idle_stop.map(IdleStop::millis),
+            _ => panic!("not up"),
+        };
+        assert_eq!(idle_stop("sam up ."), None);
+        assert_eq!(idle_stop("sam up . --idle-stop never"), Some(0));
+        assert_eq!(idle_stop("sam up . --idle-stop 2h"), Some(7_200_000));
+        assert_eq!(idle_stop("sam up . --idle-stop 0s"), Some(1));
+        assert_eq!(parse("sam up . --idle-stop 2").unwrap_err(), ErrorKind::ValueValidation);
+        assert!(parse("sam work w --name build --for 5m").is_ok());
+        assert!(parse("sam work w --name build --end").is_ok());
+        for bad in ["sam work w", "sam work w --name a/b", "sam work w --name a --for 5m --end"] {
+            parse(bad).unwrap_err();
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sam_core::{Error, ErrorKind, Result, Secret};
+use sam_server::config::IdleConfig;
 
 use crate::args::Global;
 
@@ -44,6 +45,15 @@ pub(crate) fn current_exe() -> std::io::Result<PathBuf> {
 /// Returns the whole environment, for the processes of a node.
 pub(crate) fn environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
+}
+
+/// Reads when workspaces are stopped that nobody uses: `SAM_IDLE_STOP_AFTER` and
+/// `SAM_IDLE_WARNING`, for the daemon.
+pub(crate) fn idle_stop() -> Result<IdleConfig> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (after, warning) = (read("SAM_IDLE_STOP_AFTER"), read("SAM_IDLE_WARNING"));
+    IdleConfig::parse(after.as_deref(), warning.as_deref())
 }
 
 /// Starts logging on standard error, for the processes that run in the background; `SAM_LOG`

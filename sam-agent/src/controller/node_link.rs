@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use sam_core::auth::NodeRight;
-use sam_core::node_link::{NodeLink, Preparation, Prepare, Readiness};
+use sam_core::node_link::{Activity, IdleEnd, NodeLink, Preparation, Prepare, Readiness};
 use sam_core::{Effect, Error, ErrorKind, NodeId, Result, WorkspaceId};
 
 use super::call::bad;
@@ -20,7 +20,9 @@ use super::way::Way;
 use super::{Controller, Grant};
 use crate::deadline;
 use crate::problem::read_problem;
-use crate::wire::{NodeStatus, PrepareReply, PrepareRequest, WireCredential};
+use crate::wire::{
+    NodeStatus, PrepareReply, PrepareRequest, StopIdleReply, WarnRequest, WireCredential,
+};
 
 /// Who asks, in tokens, when nobody but the engine does.
 const ACTOR: &str = "engine";
@@ -140,6 +142,29 @@ impl NodeLink for Controller {
         let answer = self.ask(&grant, request, PREPARE_DEADLINE).await;
         let answer = answer.map_err(|error| error.with_operation("prepare"))?;
         Ok(parse::<PrepareReply>(&answer)?.preparation)
+    }
+
+    async fn activity(&self, node: NodeId, workspace: WorkspaceId) -> Result<Activity> {
+        let request = plain(Method::GET, format!("/v1/workspaces/{workspace}/activity"))?;
+        let grant = on_workspace(node, workspace, NodeRight::Activity);
+        let answer = self.ask(&grant, request, STATUS_DEADLINE).await;
+        parse(&answer.map_err(|error| error.with_operation("activity"))?)
+    }
+
+    async fn warn(&self, node: NodeId, workspace: WorkspaceId, notice: &str) -> Result<()> {
+        let body = WarnRequest { notice: notice.to_owned() };
+        let request = json(Method::POST, format!("/v1/workspaces/{workspace}/warning"), &body)?;
+        let grant = on_workspace(node, workspace, NodeRight::Warn);
+        let answer = self.ask(&grant, request, STATUS_DEADLINE).await;
+        answer.map(drop).map_err(|error| error.with_operation("warn"))
+    }
+
+    async fn stop_idle(&self, node: NodeId, workspace: WorkspaceId) -> Result<IdleEnd> {
+        let request = plain(Method::POST, format!("/v1/workspaces/{workspace}/stop-idle"))?;
+        let grant = on_workspace(node, workspace, NodeRight::Stop);
+        let answer = self.ask(&grant, request, END_DEADLINE).await;
+        let answer = answer.map_err(|error| error.with_operation("stop_idle"))?;
+        Ok(parse::<StopIdleReply>(&answer)?.end)
     }
 
     async fn stop(&self, node: NodeId, workspace: WorkspaceId) -> Result<()> {

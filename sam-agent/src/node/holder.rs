@@ -12,7 +12,9 @@ use crate::terminal::{
     ExecOutput, ExecReader, ExecWriter, HolderClient, TerminalOutput, TerminalReader,
     TerminalWriter,
 };
-use crate::wire::{ExecRequest, OpenTerminal, TerminalInfo, TerminalSize};
+use crate::wire::{
+    Activity, DeclareWork, ExecRequest, IdleEnd, OpenTerminal, TerminalInfo, TerminalSize, WorkName,
+};
 
 /// Terminals and commands, wherever their processes live.
 #[async_trait]
@@ -47,6 +49,22 @@ pub(super) trait Holder: fmt::Debug + Send + Sync + 'static {
 
     /// Ends every process of a workspace.
     async fn stop_workspace(&self, workspace: WorkspaceId) -> Result<()>;
+
+    async fn activity(&self, workspace: WorkspaceId) -> Result<Activity>;
+
+    async fn declare_work(
+        &self,
+        workspace: WorkspaceId,
+        name: &WorkName,
+        request: &DeclareWork,
+    ) -> Result<()>;
+
+    async fn end_work(&self, workspace: WorkspaceId, name: &WorkName) -> Result<()>;
+
+    async fn warn(&self, workspace: WorkspaceId, notice: &str) -> Result<()>;
+
+    /// Ends every process of a workspace unless something has counted since the warning.
+    async fn stop_idle(&self, workspace: WorkspaceId) -> Result<IdleEnd>;
 }
 
 #[async_trait]
@@ -119,6 +137,31 @@ impl Holder for HolderClient {
 
     async fn stop_workspace(&self, workspace: WorkspaceId) -> Result<()> {
         Self::stop_workspace(self, workspace).await
+    }
+
+    async fn activity(&self, workspace: WorkspaceId) -> Result<Activity> {
+        Self::activity(self, workspace).await
+    }
+
+    async fn declare_work(
+        &self,
+        workspace: WorkspaceId,
+        name: &WorkName,
+        request: &DeclareWork,
+    ) -> Result<()> {
+        Self::declare_work(self, workspace, name, request).await
+    }
+
+    async fn end_work(&self, workspace: WorkspaceId, name: &WorkName) -> Result<()> {
+        Self::end_work(self, workspace, name).await
+    }
+
+    async fn warn(&self, workspace: WorkspaceId, notice: &str) -> Result<()> {
+        Self::warn(self, workspace, notice).await
+    }
+
+    async fn stop_idle(&self, workspace: WorkspaceId) -> Result<IdleEnd> {
+        Self::stop_idle(self, workspace).await
     }
 }
 

@@ -4,6 +4,7 @@
 //! Nothing that people work with lives in this process: terminals belong to the holder, files to
 //! the disk. It may be killed at any moment and started again.
 
+mod activity;
 mod attach;
 mod checkout;
 mod control;

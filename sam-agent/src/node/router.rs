@@ -23,7 +23,7 @@ use sam_core::{Error, ErrorKind, NodeId, WorkspaceId};
 
 use super::holder::Holder;
 use super::workspaces::Workspaces;
-use super::{attach, exec};
+use super::{activity, attach, exec};
 use crate::problem::Problem;
 use crate::wire::{NodeStatus, OpenTerminal, PrepareReply, PrepareRequest, TerminalList};
 
@@ -51,6 +51,13 @@ pub(super) fn router(parts: Shared) -> Router {
         .route("/v1/drain", post(drain))
         .route("/v1/workspaces/{workspace}", put(prepare).delete(remove))
         .route("/v1/workspaces/{workspace}/stop", post(stop))
+        .route("/v1/workspaces/{workspace}/stop-idle", post(activity::stop_idle))
+        .route("/v1/workspaces/{workspace}/activity", get(activity::activity))
+        .route("/v1/workspaces/{workspace}/warning", post(activity::warn))
+        .route(
+            "/v1/workspaces/{workspace}/work/{name}",
+            put(activity::declare_work).delete(activity::end_work),
+        )
         .route("/v1/workspaces/{workspace}/terminals", get(terminals).post(open_terminal))
         .route("/v1/workspaces/{workspace}/terminals/{terminal}", delete(close_terminal))
         // Through the link a WebSocket arrives as CONNECT, direct as GET.
@@ -103,7 +110,7 @@ pub(super) fn parse_id<T: std::str::FromStr<Err = sam_core::id::ParseIdError>>(
     })
 }
 
-fn parse_body<T: DeserializeOwned>(body: &Bytes) -> sam_core::Result<T> {
+pub(super) fn parse_body<T: DeserializeOwned>(body: &Bytes) -> sam_core::Result<T> {
     serde_json::from_slice(body).map_err(|error| {
         // The text of the parser may quote the body, and the body may hold a credential.
         let place = format!("line {} column {}", error.line(), error.column());
@@ -111,7 +118,7 @@ fn parse_body<T: DeserializeOwned>(body: &Bytes) -> sam_core::Result<T> {
     })
 }
 
-fn json(status: StatusCode, body: &impl serde::Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, body: &impl serde::Serialize) -> Answer {
     let body = serde_json::to_vec(body).map_err(|error| {
         Error::new(ErrorKind::Bug, "the answer cannot be written").with_source(error)
     })?;
@@ -122,7 +129,7 @@ fn json(status: StatusCode, body: &impl serde::Serialize) -> Answer {
     })?)
 }
 
-fn done() -> Response {
+pub(super) fn done() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 

@@ -13,7 +13,9 @@ use super::holder;
 use super::protocol::{self, FrameReader, HolderInfo, Kind, Reply, Request};
 use super::streams::{ExecStream, TerminalStream};
 use crate::deadline::within;
-use crate::wire::{ExecRequest, OpenTerminal, TerminalInfo};
+use crate::wire::{
+    Activity, DeclareWork, ExecRequest, IdleEnd, OpenTerminal, TerminalInfo, WorkName,
+};
 
 /// How long the holder may take to answer what it answers at once.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -127,6 +129,63 @@ impl HolderClient {
     /// `Timeout` when some do not end: call it again. Otherwise as [`HolderClient::info`].
     pub async fn stop_workspace(&self, ws: WorkspaceId) -> Result<()> {
         self.done("stop_workspace", &Request::Stop { workspace_id: ws }, END_LIMIT).await
+    }
+
+    /// Does the same unless something has counted as activity since people were warned.
+    ///
+    /// # Errors
+    /// As [`HolderClient::stop_workspace`].
+    pub async fn stop_idle(&self, ws: WorkspaceId) -> Result<IdleEnd> {
+        match self.call("stop_idle", &Request::StopIdle { workspace_id: ws }, END_LIMIT).await? {
+            Reply::IdleEnd(end) => Ok(end),
+            other => Err(unexpected("stop_idle", &other)),
+        }
+    }
+
+    /// Says what goes on in a workspace. Asking is no activity.
+    ///
+    /// # Errors
+    /// As [`HolderClient::info`].
+    pub async fn activity(&self, ws: WorkspaceId) -> Result<Activity> {
+        match self.call("activity", &Request::Activity { workspace_id: ws }, ANSWER_LIMIT).await? {
+            Reply::Activity(activity) => Ok(activity),
+            other => Err(unexpected("activity", &other)),
+        }
+    }
+
+    /// Declares work in a workspace, or declares it anew.
+    ///
+    /// # Errors
+    /// `QuotaExceeded` when 64 others are declared, `Conflict` while the workspace is being
+    /// stopped; otherwise as [`HolderClient::info`].
+    pub async fn declare_work(
+        &self,
+        ws: WorkspaceId,
+        name: &WorkName,
+        request: &DeclareWork,
+    ) -> Result<()> {
+        let (name, request) = (name.clone(), request.clone());
+        let request = Request::Declare { workspace_id: ws, name, request };
+        self.done("declare_work", &request, ANSWER_LIMIT).await
+    }
+
+    /// Ends declared work. Ending what is not declared succeeds.
+    ///
+    /// # Errors
+    /// As [`HolderClient::info`].
+    pub async fn end_work(&self, ws: WorkspaceId, name: &WorkName) -> Result<()> {
+        let request = Request::EndWork { workspace_id: ws, name: name.clone() };
+        self.done("end_work", &request, ANSWER_LIMIT).await
+    }
+
+    /// Warns the people of a workspace, on its terminals and when they attach, unless work is in
+    /// progress. Whatever counts as activity takes the warning back.
+    ///
+    /// # Errors
+    /// As [`HolderClient::info`].
+    pub async fn warn(&self, ws: WorkspaceId, notice: &str) -> Result<()> {
+        let request = Request::Warn { workspace_id: ws, notice: notice.to_owned() };
+        self.done("warn", &request, ANSWER_LIMIT).await
     }
 
     async fn done(

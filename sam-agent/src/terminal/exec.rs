@@ -23,6 +23,7 @@ use super::peer::gone;
 use super::processes::{self, Identity, Table};
 use super::protocol::{self, FrameReader, Kind};
 use super::pty;
+use super::pulse::Underway;
 use crate::deadline::sleep;
 use crate::wire::{ExecEvent, ExecInput, ExitStatus, FRAME_PAYLOAD_BYTES_MAX};
 use sam_core::WorkspaceId;
@@ -41,6 +42,8 @@ pub(super) struct Running {
     stdin: Sender,
     stdout: Receiver,
     stderr: Receiver,
+    /// Counts as activity until the command is over.
+    _underway: Underway,
 }
 
 /// Starts a command in a session of its own.
@@ -51,6 +54,7 @@ pub(super) fn start(
     children: &Children,
     mut command: Command,
     owner: WorkspaceId,
+    underway: Underway,
 ) -> io::Result<Running> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     pty::detach(&mut command);
@@ -67,6 +71,7 @@ pub(super) fn start(
         stdin: Sender::from_owned_fd(stdin)?,
         stdout: Receiver::from_owned_fd(stdout)?,
         stderr: Receiver::from_owned_fd(stderr)?,
+        _underway: underway,
     })
 }
 
@@ -80,7 +85,7 @@ pub(super) async fn serve(
     mut frames: FrameReader<OwnedReadHalf>,
     out: OwnedWriteHalf,
 ) -> io::Result<()> {
-    let Running { pid, start_time, ended, stdin, stdout, stderr } = running;
+    let Running { pid, start_time, ended, stdin, stdout, stderr, _underway } = running;
     let out = Mutex::new(out);
     let control = Control { children, pid };
     let outcome = tokio::select! {

@@ -18,6 +18,7 @@ mod peer;
 mod processes;
 mod protocol;
 mod pty;
+mod pulse;
 mod ring;
 mod serve;
 mod streams;

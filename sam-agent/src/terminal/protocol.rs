@@ -14,7 +14,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use sam_core::{ErrorRecord, TerminalId, WorkspaceId};
 
-use crate::wire::{ExecRequest, FRAME_PAYLOAD_BYTES_MAX, OpenTerminal, TerminalInfo};
+use crate::wire::{
+    Activity, DeclareWork, ExecRequest, FRAME_PAYLOAD_BYTES_MAX, IdleEnd, OpenTerminal,
+    TerminalInfo, WorkName,
+};
 
 /// Largest frame without its length, in bytes: bounds the arguments and variables of a command.
 pub(super) const FRAME_BYTES_MAX: usize = 512 * 1024;
@@ -68,10 +71,16 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Request {
+    /// Say what goes on in a workspace.
+    Activity { workspace_id: WorkspaceId },
     /// Be a viewer of a terminal.
     Attach { workspace_id: WorkspaceId, terminal_id: TerminalId, offset: Option<u64> },
     /// End a terminal and forget it.
     Close { workspace_id: WorkspaceId, terminal_id: TerminalId },
+    /// Declare work in a workspace.
+    Declare { workspace_id: WorkspaceId, name: WorkName, request: DeclareWork },
+    /// End declared work.
+    EndWork { workspace_id: WorkspaceId, name: WorkName },
     /// Run a command on this connection.
     Exec { workspace_id: WorkspaceId, directory: String, request: ExecRequest },
     /// Say who the holder is.
@@ -82,16 +91,24 @@ pub(super) enum Request {
     Open { workspace_id: WorkspaceId, directory: String, request: OpenTerminal },
     /// End every process of a workspace.
     Stop { workspace_id: WorkspaceId },
+    /// The same, unless something has counted since people were warned.
+    StopIdle { workspace_id: WorkspaceId },
+    /// Warn the people of a workspace.
+    Warn { workspace_id: WorkspaceId, notice: String },
 }
 
 /// What the holder answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub(super) enum Reply {
+    /// What goes on in the workspace.
+    Activity(Activity),
     /// It is done, or the stream begins.
     Done,
     /// It failed.
     Failed(ErrorRecord),
+    /// How an idle stop ended.
+    IdleEnd(IdleEnd),
     /// Who the holder is.
     Info(HolderInfo),
     /// The terminal opened.

@@ -60,6 +60,23 @@ type Halves = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
 
 async fn answer(workspaces: &Workspaces, request: Request) -> Result<Reply> {
     match request {
+        Request::Activity { workspace_id } => {
+            Ok(Reply::Activity(workspaces.activity(workspace_id)))
+        }
+        Request::Declare { workspace_id, name, request } => {
+            workspaces.declare(workspace_id, name, &request).map(|()| Reply::Done)
+        }
+        Request::EndWork { workspace_id, name } => {
+            workspaces.end_work(workspace_id, &name);
+            Ok(Reply::Done)
+        }
+        Request::StopIdle { workspace_id } => {
+            workspaces.stop_idle(workspace_id).await.map(Reply::IdleEnd)
+        }
+        Request::Warn { workspace_id, notice } => {
+            workspaces.warn(workspace_id, &notice);
+            Ok(Reply::Done)
+        }
         // Streams are served apart.
         Request::Attach { .. } | Request::Exec { .. } | Request::Info => {
             Ok(Reply::Info(workspaces.info()))

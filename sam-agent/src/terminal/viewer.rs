@@ -53,6 +53,10 @@ async fn send(mut viewer: Viewer, out: &mut OwnedWriteHalf) -> io::Result<()> {
                 let event = TerminalEvent::Gap { from, to };
                 write(out, &protocol::json_frame(Kind::Event, &event)?).await?;
             }
+            Step::Notice(text) => {
+                let event = TerminalEvent::Notice { text: text.as_ref().to_owned() };
+                write(out, &protocol::json_frame(Kind::Event, &event)?).await?;
+            }
             Step::Resized(size) => {
                 let event = TerminalEvent::Resized(size);
                 write(out, &protocol::json_frame(Kind::Event, &event)?).await?;

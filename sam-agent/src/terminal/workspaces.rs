@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use tracing::info;
@@ -24,7 +24,11 @@ use super::holder::HolderConfig;
 use super::processes::{self, Identity, Table};
 use super::protocol::HolderInfo;
 use super::pty::{self, Pty};
-use crate::wire::{ExecRequest, OpenTerminal, TERMINALS_PER_WORKSPACE_MAX, TerminalInfo};
+use super::pulse::Pulse;
+use crate::wire::{
+    Activity, DeclareWork, ExecRequest, IdleEnd, OpenTerminal, TERMINALS_PER_WORKSPACE_MAX,
+    TerminalInfo, WorkName,
+};
 
 /// Most ended terminals of a workspace that stay listed.
 const ENDED_PER_WORKSPACE_MAX: usize = 16;
@@ -50,6 +54,8 @@ struct State {
     stopping: BTreeMap<WorkspaceId, usize>,
     /// Those for which something was started since they were last stopped.
     active: BTreeSet<WorkspaceId>,
+    /// What counts as activity, of those that were asked for or used since they were last stopped.
+    pulses: BTreeMap<WorkspaceId, Arc<Pulse>>,
 }
 
 impl Workspaces {
@@ -98,7 +104,10 @@ impl Workspaces {
         let Started { child, pid, ended } =
             self.children.start(&mut command, Some(workspace)).map_err(failed)?;
         drop(child);
-        let birth = Birth { id, workspace_id: workspace, size, root: pid, pty, slave, ended };
+        let pulse = self.pulse(workspace);
+        pulse.typed(Instant::now());
+        let birth =
+            Birth { id, workspace_id: workspace, size, root: pid, pulse, pty, slave, ended };
         let held = Held::begin(birth, Arc::clone(&self.scratch));
         let info = held.info();
         let mut state = self.lock();
@@ -160,6 +169,7 @@ impl Workspaces {
         request: &ExecRequest,
     ) -> Result<Result<Running, ErrorRecord>> {
         self.refuse_while_stopping(workspace)?;
+        let underway = self.pulse(workspace).command(Instant::now());
         let start = || {
             let directory = command::directory_below(directory, request.directory.as_deref())?;
             let Some(program) = request.command.first() else {
@@ -168,7 +178,7 @@ impl Workspaces {
             };
             let place = self.place(workspace, &directory);
             let command = place.command(&request.command, &request.env)?;
-            exec::start(&self.children, command, workspace)
+            exec::start(&self.children, command, workspace, underway)
                 .map_err(|error| command::start_error(program, error))
         };
         self.lock().active.insert(workspace);
@@ -181,6 +191,72 @@ impl Workspaces {
     /// `Timeout` when some do not end.
     pub(super) async fn stop(&self, workspace: WorkspaceId) -> Result<()> {
         *self.lock().stopping.entry(workspace).or_default() += 1;
+        self.end_processes(workspace).await
+    }
+
+    /// Does the same where people were warned and nothing has counted since. Judged in one step
+    /// with the refusal of everything new, so that nobody comes in between.
+    ///
+    /// # Errors
+    /// As [`Workspaces::stop`].
+    pub(super) async fn stop_idle(&self, workspace: WorkspaceId) -> Result<IdleEnd> {
+        if !self.close_if_idle(workspace) {
+            return Ok(IdleEnd::InUse);
+        }
+        self.end_processes(workspace).await.map(|()| IdleEnd::Ended)
+    }
+
+    fn close_if_idle(&self, workspace: WorkspaceId) -> bool {
+        let mut state = self.lock();
+        let in_use = |pulse: &Arc<Pulse>| !pulse.is_warned(Instant::now());
+        // One that nobody knows of was stopped already.
+        if state.pulses.get(&workspace).is_some_and(in_use) {
+            return false;
+        }
+        *state.stopping.entry(workspace).or_default() += 1;
+        true
+    }
+
+    /// Says what goes on in a workspace. One that was not asked for before counts from now on.
+    pub(super) fn activity(&self, workspace: WorkspaceId) -> Activity {
+        self.pulse(workspace).observe(Instant::now())
+    }
+
+    /// Declares work.
+    ///
+    /// # Errors
+    /// `Conflict` while the workspace is being stopped, `QuotaExceeded` for too much of it.
+    pub(super) fn declare(
+        &self,
+        workspace: WorkspaceId,
+        name: WorkName,
+        request: &DeclareWork,
+    ) -> Result<()> {
+        self.refuse_while_stopping(workspace)?;
+        let span = Duration::from_millis(request.for_ms);
+        self.pulse(workspace).declare(name, request.sort, span, Instant::now())
+    }
+
+    /// Ends declared work.
+    pub(super) fn end_work(&self, workspace: WorkspaceId, name: &WorkName) {
+        self.pulse(workspace).end(name, Instant::now());
+    }
+
+    /// Warns the people of a workspace, unless work is in progress.
+    pub(super) fn warn(&self, workspace: WorkspaceId, notice: &str) {
+        if self.pulse(workspace).warn(notice, Instant::now()) {
+            self.of(workspace).iter().for_each(|held| held.nudge());
+        }
+    }
+
+    fn pulse(&self, workspace: WorkspaceId) -> Arc<Pulse> {
+        let mut state = self.lock();
+        let fresh = || Arc::new(Pulse::new(Instant::now()));
+        Arc::clone(state.pulses.entry(workspace).or_insert_with(fresh))
+    }
+
+    /// Ends the processes of a workspace that was marked as being stopped.
+    async fn end_processes(&self, workspace: WorkspaceId) -> Result<()> {
         let find =
             |table: &Table, known: &BTreeSet<Identity>| self.members(workspace, table, known);
         let ended = processes::end(find).await;
@@ -198,6 +274,7 @@ impl Workspaces {
         state.stopping.retain(|_, callers| *callers > 0);
         ended.map_err(|left| still_there(&left))?;
         state.active.remove(&workspace);
+        state.pulses.remove(&workspace);
         drop(state);
         info!(workspace.id = %workspace, "workspace stopped");
         Ok(())

@@ -2,6 +2,8 @@
 //! itself again with [`support::HOLDER_MODE`] as its first argument.
 
 #[cfg(test)]
+mod activity;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod life;
@@ -33,6 +35,10 @@ fn main() -> ExitCode {
         return support::hold(&words);
     }
     let tests: Vec<(&str, Test)> = tests![
+        activity:
+            a_warning_reaches_all_viewers_and_only_typing_takes_it_back
+            an_idle_stop_ends_everything_or_nothing
+            commands_and_declared_work_are_work_until_they_end;
         commands:
             a_program_that_cannot_start_says_why
             dropping_a_command_ends_its_group_even_while_its_input_is_stuck

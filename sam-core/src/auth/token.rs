@@ -24,6 +24,8 @@ pub(super) const ALGORITHM: &str = "EdDSA";
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NodeRight {
+    /// See what goes on in a workspace.
+    Activity,
     /// Make the node take nothing new.
     Drain,
     /// Run a command in a workspace.
@@ -38,12 +40,17 @@ pub enum NodeRight {
     Stop,
     /// Open, see, attach to and close terminals of a workspace.
     Terminal,
+    /// Warn the people of a workspace.
+    Warn,
+    /// Declare work in a workspace, and end it.
+    Work,
 }
 
 impl NodeRight {
     /// Returns the word used in tokens and logs.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Activity => "activity",
             Self::Drain => "drain",
             Self::Exec => "exec",
             Self::Prepare => "prepare",
@@ -51,6 +58,8 @@ impl NodeRight {
             Self::Status => "status",
             Self::Stop => "stop",
             Self::Terminal => "terminal",
+            Self::Warn => "warn",
+            Self::Work => "work",
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{NodeLink, Preparation, Prepare, Readiness};
+use super::{Activity, IdleEnd, NodeLink, Preparation, Prepare, Readiness};
 use crate::error::Result;
 use crate::id::{NodeId, WorkspaceId};
 
@@ -22,12 +23,22 @@ use crate::id::{NodeId, WorkspaceId};
 #[derive(Debug, Default)]
 pub struct MemoryLink {
     prepared: Mutex<BTreeMap<NodeId, BTreeSet<WorkspaceId>>>,
+    activities: Mutex<BTreeMap<WorkspaceId, Activity>>,
 }
 
 impl MemoryLink {
     /// Makes a link without prepared workspaces.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets what goes on in a workspace from now on. Without it, every workspace is in use.
+    pub fn set_activity(&self, workspace: WorkspaceId, activity: Activity) {
+        self.activities().insert(workspace, activity);
+    }
+
+    fn activities(&self) -> MutexGuard<'_, BTreeMap<WorkspaceId, Activity>> {
+        self.activities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, BTreeSet<WorkspaceId>>> {
@@ -46,8 +57,29 @@ impl NodeLink for MemoryLink {
         Ok(Preparation::Ready { commit: None, branch: None })
     }
 
+    async fn activity(&self, _node: NodeId, workspace: WorkspaceId) -> Result<Activity> {
+        let known = self.activities().get(&workspace).cloned();
+        Ok(known.unwrap_or_else(|| Activity::quiet(Duration::ZERO)))
+    }
+
+    async fn warn(&self, _node: NodeId, workspace: WorkspaceId, _notice: &str) -> Result<()> {
+        if let Some(activity) = self.activities().get_mut(&workspace) {
+            activity.warned_for = Some(Duration::ZERO);
+        }
+        Ok(())
+    }
+
     async fn stop(&self, _node: NodeId, _workspace: WorkspaceId) -> Result<()> {
         Ok(())
+    }
+
+    async fn stop_idle(&self, _node: NodeId, workspace: WorkspaceId) -> Result<IdleEnd> {
+        let in_use = |activity: &Activity| activity.warned_for.is_none() || activity.is_working();
+        if self.activities().get(&workspace).is_some_and(in_use) {
+            return Ok(IdleEnd::InUse);
+        }
+        self.activities().remove(&workspace);
+        Ok(IdleEnd::Ended)
     }
 
     async fn remove(&self, node: NodeId, workspace: WorkspaceId) -> Result<()> {
@@ -59,6 +91,7 @@ impl NodeLink for MemoryLink {
             }
         }
         drop(prepared);
+        self.activities().remove(&workspace);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! All the engine needs of an agent, whichever way it is reached.
 
+mod activity;
 mod forward;
 mod memory;
 
@@ -13,6 +14,7 @@ use crate::error::Result;
 use crate::id::{NodeId, WorkspaceId};
 use crate::workspace::{Checkout, RepoRef};
 
+pub use self::activity::{Activity, IdleEnd, ParseWorkNameError, Work, WorkName, WorkSort};
 pub use self::memory::MemoryLink;
 
 /// Reaches the agents of nodes.
@@ -29,6 +31,11 @@ pub use self::memory::MemoryLink;
 ///   no process was lost.
 /// - **C6** A node that drains answers `prepare` of anything new with `Unavailable`, and serves
 ///   what it has.
+/// - **C7** `activity` says what the node itself saw, measured by a clock that no one can set. Work
+///   in progress is never left out, and whatever counts as activity ends a warning.
+/// - **C8** After `warn` succeeded, `activity` tells how long ago that was until something counts.
+/// - **C9** `stop_idle` ends all or nothing: nothing where something has counted since the warning,
+///   and nothing new is let in while it ends the rest.
 #[async_trait]
 pub trait NodeLink: fmt::Debug + Send + Sync + 'static {
     /// Returns what the node's agent says of itself, or `None` while it is not connected.
@@ -44,11 +51,32 @@ pub trait NodeLink: fmt::Debug + Send + Sync + 'static {
     /// [`Preparation::Failed`].
     async fn prepare(&self, node: NodeId, request: &Prepare) -> Result<Preparation>;
 
+    /// Returns what goes on in a workspace. Asking is no activity.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout`; `NotFound` when it is not on the node.
+    async fn activity(&self, node: NodeId, workspace: WorkspaceId) -> Result<Activity>;
+
+    /// Tells people on the terminals of a workspace, now and when they attach, that it is about to
+    /// be stopped, until something counts as activity. Repeating it tells them again.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout`; `NotFound` when it is not on the node.
+    async fn warn(&self, node: NodeId, workspace: WorkspaceId, notice: &str) -> Result<()>;
+
     /// Ends every process of a workspace and keeps its files.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout`.
     async fn stop(&self, node: NodeId, workspace: WorkspaceId) -> Result<()>;
+
+    /// Ends every process of a workspace that people were warned of, and keeps its files. Where
+    /// something has counted as activity since the warning, nothing is ended. Repeatable: one
+    /// without processes is ended.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout`.
+    async fn stop_idle(&self, node: NodeId, workspace: WorkspaceId) -> Result<IdleEnd>;
 
     /// Ends every process of a workspace and deletes its files.
     ///

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::{Parts, Sam};
 use crate::Secret;
@@ -21,7 +22,7 @@ use crate::spend::SpendResource;
 use crate::store::{Store, WorkerId};
 use crate::sweep::{Reach, Scope, SweepResource};
 use crate::time::{Clock, ManualClock, Timestamp};
-use crate::workspace::WorkspaceResource;
+use crate::workspace::{IdleStop, WorkspaceResource};
 
 /// Collects the parts of a [`Sam`].
 ///
@@ -89,6 +90,16 @@ impl SamBuilder {
         self
     }
 
+    /// Sets when workspaces are stopped that nobody uses, unless they say otherwise: after how long
+    /// without activity they are warned (never when absent), and how long after that they are
+    /// stopped.
+    #[must_use]
+    pub fn idle_stop(mut self, after: Option<Duration>, warning: Duration) -> Self {
+        self.policy.idle_stop_after = after;
+        self.policy.idle_warning = warning;
+        self
+    }
+
     /// Sets the bounds of the engine.
     #[must_use]
     pub fn engine(mut self, engine: EngineConfig) -> Self {
@@ -145,6 +156,7 @@ impl SamBuilder {
             )
             .with_hint("call .entropy() and .boot_key() on the builder"));
         }
+        check_idle(&self.policy)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(ManualClock::new(Timestamp::EPOCH)));
         let entropy: Arc<dyn Entropy> =
             self.entropy.unwrap_or_else(|| Arc::new(SeededEntropy::new(0)));
@@ -207,6 +219,19 @@ impl SamBuilder {
     }
 }
 
+/// Refuses spans that every decision would have to cut.
+fn check_idle(policy: &Policy) -> Result<()> {
+    let warning = Policy::IDLE_WARNING_MIN..=Policy::IDLE_WARNING_MAX;
+    if !warning.contains(&policy.idle_warning) {
+        return Err(Error::new(ErrorKind::BadInput, "idle_warning is 1 second to 24 hours"));
+    }
+    let after = IdleStop::AFTER_MIN..=IdleStop::AFTER_MAX;
+    if policy.idle_stop_after.is_some_and(|span| !after.contains(&span)) {
+        return Err(Error::new(ErrorKind::BadInput, "idle_stop_after is 1 second to 30 days"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
@@ -233,6 +258,23 @@ mod tests {
         {
             std::future::pending().await
         }
+    }
+
+    #[test]
+    fn spans_of_the_idle_rule_outside_their_bounds_are_refused() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::EPOCH));
+        let kind = |after, warning| {
+            let store = Arc::new(MemoryStore::new(Arc::clone(&clock)));
+            let sam = Sam::builder(store, Arc::new(MemoryCompute::new()));
+            sam.idle_stop(after, warning).build().map(drop).map_err(|error| error.kind())
+        };
+        let (hour, bad) = (Duration::from_hours(1), Err(ErrorKind::BadInput));
+        assert_eq!(kind(None, hour), Ok(()));
+        assert_eq!(kind(Some(hour), hour), Ok(()));
+        assert_eq!(kind(Some(Duration::ZERO), hour), bad);
+        assert_eq!(kind(Some(Duration::from_hours(24 * 31)), hour), bad);
+        assert_eq!(kind(Some(hour), Duration::ZERO), bad);
+        assert_eq!(kind(None, Duration::from_hours(25)), bad);
     }
 
     #[test]

@@ -225,6 +225,16 @@ impl Sam {
         .await
     }
 
+    /// Has the engine look at a workspace at once, for example because the policy is another than
+    /// when it came to rest.
+    ///
+    /// # Errors
+    /// What the store answered.
+    pub async fn look_at_workspace(&self, id: WorkspaceId, caller: &Caller) -> Result<()> {
+        let commit = self.commit_for(caller).with_wake(WorkspaceRecord::key_of(id));
+        self.commit(commit).await.map(drop).map_err(Error::from)
+    }
+
     async fn change_workspace(
         &self,
         id: WorkspaceId,

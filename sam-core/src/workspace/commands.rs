@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::idle::IdleStop;
 use super::name::WorkspaceName;
 use super::record::{Lifetime, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish};
 use super::repo::{Checkout, RepoRef};
@@ -25,12 +26,21 @@ pub struct NewWorkspace {
     pub size: Size,
     /// A lease on its life, renewed by its client; kept when absent.
     pub lease: Option<Duration>,
+    /// Whether it is stopped when nobody uses it.
+    pub idle_stop: IdleStop,
 }
 
 impl NewWorkspace {
     /// Asks for a repository's default branch on a medium node.
     pub const fn new(repo: RepoRef) -> Self {
-        Self { repo, checkout: Checkout::Default, name: None, size: Size::Medium, lease: None }
+        Self {
+            repo,
+            checkout: Checkout::Default,
+            name: None,
+            size: Size::Medium,
+            lease: None,
+            idle_stop: IdleStop::Default,
+        }
     }
 
     /// Sets what to check out.
@@ -61,6 +71,13 @@ impl NewWorkspace {
         self
     }
 
+    /// Sets whether it is stopped when nobody uses it.
+    #[must_use]
+    pub fn with_idle_stop(mut self, idle_stop: IdleStop) -> Self {
+        self.idle_stop = idle_stop;
+        self
+    }
+
     pub(crate) fn into_record(
         self,
         id: WorkspaceId,
@@ -88,6 +105,9 @@ impl NewWorkspace {
             error: None,
             created_at: now,
             state_at: now,
+            idle_stop: self.idle_stop,
+            idle_warned_at: None,
+            stopped_by: None,
         }
     }
 }
@@ -102,7 +122,8 @@ impl WorkspaceRecord {
     /// # Errors
     /// `Conflict` when its state or an earlier wish forbids it. Deleting is never forbidden.
     pub fn wished(&self, wish: WorkspaceWish) -> Result<Option<Self>> {
-        if self.wish == wish {
+        // What nobody but the idle rule wished becomes the owner's own wish.
+        if self.wish == wish && self.stopped_by.is_none() {
             return Ok(None);
         }
         let forbidden = |why: &str| {
@@ -123,7 +144,7 @@ impl WorkspaceRecord {
             }
             _ => {}
         }
-        Ok(Some(Self { wish, ..self.clone() }))
+        Ok(Some(Self { wish, stopped_by: None, ..self.clone() }))
     }
 
     /// Returns it with its lease renewed by `span`, cut to the bounds of [`Lifetime`].

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::lifetime::life_left;
 use super::record::{WorkspaceRecord, WorkspaceState, WorkspaceWish};
-use super::resource::{WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation};
+use super::resource::{
+    IdleObservation, WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation,
+};
 use crate::engine::{Decision, Stamped, Transition, encode};
 use crate::error::{ErrorKind, ErrorRecord, Result};
 use crate::node::{NodeRecord, NodeState, NodeWish};
@@ -99,7 +101,8 @@ impl Step<'_> {
                 Some(Decision::Write(Box::new(transition)))
             }
             Some(
-                WorkspaceObservation::Node(_)
+                WorkspaceObservation::Idle(_)
+                | WorkspaceObservation::Node(_)
                 | WorkspaceObservation::Placement(_)
                 | WorkspaceObservation::Prepared(_)
                 | WorkspaceObservation::Removed { .. }
@@ -157,7 +160,10 @@ impl Step<'_> {
         let due = self.life_rest(&next).map_or(Due::Never, Due::In);
         // A wish that came meanwhile is looked at right away.
         let settled = match next.state {
-            WorkspaceState::Running => next.wish == WorkspaceWish::Running,
+            // Idleness is watched from the first moment.
+            WorkspaceState::Running => {
+                next.wish == WorkspaceWish::Running && self.idle_settings().is_none()
+            }
             WorkspaceState::Stopped => next.wish == WorkspaceWish::Stopped,
             WorkspaceState::Requested
             | WorkspaceState::Placing
@@ -226,6 +232,7 @@ impl Step<'_> {
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
             Some(
                 WorkspaceObservation::Hold(_)
+                | WorkspaceObservation::Idle(_)
                 | WorkspaceObservation::Placement(_)
                 | WorkspaceObservation::Removed { .. }
                 | WorkspaceObservation::Stopped(_),
@@ -267,7 +274,9 @@ impl Step<'_> {
         }
         match observation {
             Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
-                Standing::Ready(node) if node.instance == workspace.instance => self.rest(None),
+                Standing::Ready(node) if node.instance == workspace.instance => {
+                    self.idle_look(node.id)
+                }
                 Standing::Ready(_) => self.write(WorkspaceState::Interrupted, "processes_lost"),
                 Standing::Later(node) => self.node_away(node),
                 Standing::Over(node) => {
@@ -276,6 +285,7 @@ impl Step<'_> {
                     to(next, "node_lost")
                 }
             },
+            Some(WorkspaceObservation::Idle(observed)) => self.idle_observed(observed),
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
             Some(
                 WorkspaceObservation::Placement(_)
@@ -304,8 +314,12 @@ impl Step<'_> {
                 // Nothing runs on a node that is gone.
                 Standing::Over(_) => stopped(),
             },
+            Some(WorkspaceObservation::Idle(IdleObservation::InUse)) => self.in_use_after_all(),
             Some(
                 WorkspaceObservation::Hold(_)
+                | WorkspaceObservation::Idle(
+                    IdleObservation::Activity(_) | IdleObservation::Warned(_),
+                )
                 | WorkspaceObservation::Placement(_)
                 | WorkspaceObservation::Prepared(_)
                 | WorkspaceObservation::Removed { .. },
@@ -330,6 +344,7 @@ impl Step<'_> {
             Some(
                 WorkspaceObservation::Placement(_)
                 | WorkspaceObservation::Hold(_)
+                | WorkspaceObservation::Idle(_)
                 | WorkspaceObservation::Prepared(_)
                 | WorkspaceObservation::Removed { .. }
                 | WorkspaceObservation::Stopped(_),

@@ -47,6 +47,7 @@ impl Step<'_> {
             Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),
             Some(
                 WorkspaceObservation::Hold(_)
+                | WorkspaceObservation::Idle(_)
                 | WorkspaceObservation::Placement(_)
                 | WorkspaceObservation::Prepared(_)
                 | WorkspaceObservation::Removed { .. }

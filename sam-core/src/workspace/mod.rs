@@ -3,6 +3,7 @@
 
 mod commands;
 mod decide;
+mod idle;
 mod leave;
 mod lifetime;
 mod name;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use self::commands::NewWorkspace;
 pub use self::decide::decide;
+pub use self::idle::{IdleSettings, IdleStop, IdleVerdict, StoppedBy, decide_idle};
 pub use self::lifetime::{LifeOver, life_left};
 pub use self::name::{ParseNameError, WorkspaceName};
 pub use self::record::{
@@ -23,6 +25,6 @@ pub use self::record::{
 };
 pub use self::repo::{Checkout, ParseRefError, ParseRepoError, RefName, RepoRef};
 pub use self::resource::{
-    Placement, WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation,
-    WorkspaceResource,
+    IdleObservation, Placement, WorkspaceDecision, WorkspaceEffect, WorkspaceLook,
+    WorkspaceObservation, WorkspaceResource,
 };

@@ -30,6 +30,7 @@ impl Step<'_> {
             }
             Some(
                 WorkspaceObservation::Hold(_)
+                | WorkspaceObservation::Idle(_)
                 | WorkspaceObservation::Prepared(_)
                 | WorkspaceObservation::Removed { .. }
                 | WorkspaceObservation::Stopped(_),

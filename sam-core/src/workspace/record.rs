@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::idle::{IdleStop, StoppedBy};
 use super::name::WorkspaceName;
 use super::repo::{Checkout, RepoRef};
 use crate::compute::Size;
@@ -79,13 +80,14 @@ impl WorkspaceState {
     /// Returns the states that may follow, beside the state itself.
     ///
     /// An interrupted workspace that is to be stopped is stopped: its processes are gone already.
+    /// One that is being stopped runs on where it was for being idle and somebody came back first.
     pub const fn next(self) -> &'static [Self] {
         match self {
             Self::Requested => &[Self::Placing, Self::Deleting],
             Self::Placing => &[Self::Preparing, Self::Failed, Self::Deleting],
             Self::Preparing | Self::Starting => &[Self::Running, Self::Failed, Self::Deleting],
             Self::Running => &[Self::Stopping, Self::Interrupted, Self::Deleting],
-            Self::Stopping => &[Self::Stopped, Self::Deleting],
+            Self::Stopping => &[Self::Running, Self::Stopped, Self::Deleting],
             Self::Stopped => &[Self::Starting, Self::Deleting],
             Self::Failed => &[Self::Deleting],
             Self::Interrupted => &[Self::Starting, Self::Stopped, Self::Deleting],
@@ -235,6 +237,15 @@ pub struct WorkspaceRecord {
     pub created_at: Timestamp,
     /// When it got its state.
     pub state_at: Timestamp,
+    /// Whether it is stopped when nobody uses it.
+    #[serde(default, skip_serializing_if = "IdleStop::is_default")]
+    pub idle_stop: IdleStop,
+    /// When people were warned that it is about to be stopped, while that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_warned_at: Option<Timestamp>,
+    /// What stopped it, where it was not its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<StoppedBy>,
 }
 
 impl WorkspaceRecord {
@@ -271,7 +282,7 @@ impl WorkspaceRecord {
     /// Returns it in another state, the step under way done and the next one begun.
     #[must_use]
     pub fn moved_to(&self, state: WorkspaceState, now: Timestamp) -> Self {
-        let mut next = Self { state, state_at: now, ..self.clone() };
+        let mut next = Self { state, state_at: now, idle_warned_at: None, ..self.clone() };
         next.end_step(StepState::Done, now);
         let begins = match state {
             WorkspaceState::Placing => Some((Verb::Create, "place")),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::decide::decide;
+use super::idle::{self, StoppedBy};
 use super::record::{WorkspaceRecord, WorkspaceState};
 use crate::compute::{ComputeProvider, Size};
 use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
@@ -13,7 +14,7 @@ use crate::error::Result;
 use crate::hold::Hold;
 use crate::id::NodeId;
 use crate::node::{NodeRecord, NodeState};
-use crate::node_link::{NodeLink, Preparation, Prepare};
+use crate::node_link::{Activity, IdleEnd, NodeLink, Preparation, Prepare};
 use crate::policy::Policy;
 use crate::spend::{SpendRecord, Spending};
 use crate::store::{Epoch, ListQuery, Store};
@@ -26,6 +27,8 @@ pub type WorkspaceDecision = Decision<WorkspaceResource>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkspaceLook {
+    /// What goes on in it, on this node?
+    Activity(NodeId),
     /// Is automatic deletion held?
     Hold,
     /// How is this node?
@@ -44,12 +47,16 @@ pub enum WorkspaceEffect {
     Remove(NodeId),
     /// Have the agent end its processes.
     Stop(NodeId),
+    /// Have the agent tell people that it is about to be stopped.
+    Warn(NodeId),
 }
 
 /// What came back.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WorkspaceObservation {
+    /// About being idle.
+    Idle(IdleObservation),
     /// Of [`WorkspaceLook::Hold`].
     Hold(Hold),
     /// Of [`WorkspaceLook::Node`].
@@ -67,6 +74,18 @@ pub enum WorkspaceObservation {
     },
     /// Of [`WorkspaceEffect::Stop`].
     Stopped(Result<()>),
+}
+
+/// What came back about being idle.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IdleObservation {
+    /// Of [`WorkspaceLook::Activity`].
+    Activity(Result<Activity>),
+    /// Of [`WorkspaceEffect::Stop`] for being idle: somebody came back first, nothing was ended.
+    InUse,
+    /// Of [`WorkspaceEffect::Warn`].
+    Warned(Result<()>),
 }
 
 /// Where a workspace can be placed.
@@ -217,6 +236,7 @@ impl Resource for WorkspaceResource {
             WorkspaceEffect::Stop(node) => {
                 record.node == Some(*node) && record.state == WorkspaceState::Stopping
             }
+            WorkspaceEffect::Warn(node) => idle::announces_warning(record, *node),
         }
     }
 
@@ -231,6 +251,7 @@ impl Resource for WorkspaceResource {
     ) -> Option<Lane> {
         match asked {
             Asked::Look(WorkspaceLook::Hold | WorkspaceLook::Node(_)) => None,
+            Asked::Look(WorkspaceLook::Activity(node)) => Some(Lane::new("agent", node)),
             // With a cap the provider is asked for its prices.
             Asked::Look(WorkspaceLook::Placement) => {
                 self.policy.spend.is_set().then(|| Lane::new("compute", &self.compute))
@@ -238,13 +259,18 @@ impl Resource for WorkspaceResource {
             Asked::Act(
                 WorkspaceEffect::Prepare(node)
                 | WorkspaceEffect::Remove(node)
-                | WorkspaceEffect::Stop(node),
+                | WorkspaceEffect::Stop(node)
+                | WorkspaceEffect::Warn(node),
             ) => Some(Lane::new("agent", node)),
         }
     }
 
     async fn look(&self, record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
         match look {
+            WorkspaceLook::Activity(node) => {
+                let activity = self.link.activity(*node, record.id).await;
+                WorkspaceObservation::Idle(IdleObservation::Activity(activity))
+            }
             WorkspaceLook::Hold => WorkspaceObservation::Hold(Hold::look(&*self.store).await),
             WorkspaceLook::Node(id) => WorkspaceObservation::Node(self.node(*id).await),
             WorkspaceLook::Placement => {
@@ -263,12 +289,24 @@ impl Resource for WorkspaceResource {
                 let request = Prepare::new(record.id, record.repo.clone(), record.checkout.clone());
                 WorkspaceObservation::Prepared(self.link.prepare(*node, &request).await)
             }
+            WorkspaceEffect::Stop(node) if record.stopped_by == Some(StoppedBy::Idle) => {
+                match self.link.stop_idle(*node, record.id).await {
+                    Ok(IdleEnd::Ended) => WorkspaceObservation::Stopped(Ok(())),
+                    Ok(IdleEnd::InUse) => WorkspaceObservation::Idle(IdleObservation::InUse),
+                    Err(error) => WorkspaceObservation::Stopped(Err(error)),
+                }
+            }
             WorkspaceEffect::Remove(node) => {
                 let result = self.link.remove(*node, record.id).await;
                 WorkspaceObservation::Removed { result, node: self.node(*node).await }
             }
             WorkspaceEffect::Stop(node) => {
                 WorkspaceObservation::Stopped(self.link.stop(*node, record.id).await)
+            }
+            WorkspaceEffect::Warn(node) => {
+                let notice = idle::notice(record, &self.policy);
+                let warned = self.link.warn(*node, record.id, &notice).await;
+                WorkspaceObservation::Idle(IdleObservation::Warned(warned))
             }
         }
     }

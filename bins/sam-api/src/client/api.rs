@@ -6,7 +6,7 @@ use sam_core::{Result, TerminalId};
 
 use super::send::Call;
 use super::{Client, IdempotencyKey};
-use crate::wire::{OpenTerminal, TerminalInfo, TerminalList};
+use crate::wire::{Activity, DeclareWork, OpenTerminal, TerminalInfo, TerminalList, WorkName};
 use crate::{
     CreateWorkspace, DaemonStatus, DaemonStopping, Health, Lifetime, Node, Page, Workspace,
 };
@@ -152,6 +152,43 @@ impl Client {
         let url = self.url(&["api", "workspaces", workspace, "terminals", &terminal])?;
         let _answer: serde::de::IgnoredAny =
             self.call(Call::new(Method::DELETE, url, "close_terminal")).await?;
+        Ok(())
+    }
+
+    /// Returns what goes on in a workspace. Asking is no activity.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when the workspace does not run, and those of every call.
+    pub async fn activity(&self, workspace: &str) -> Result<Activity> {
+        self.get(&["api", "workspaces", workspace, "activity"], "activity").await
+    }
+
+    /// Declares work, which keeps a workspace from being idle until its time is over or it is
+    /// ended. Repeatable: the time begins anew.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when the workspace does not run, `BadInput` for a span that is not
+    /// 1 ms to 24 h, `QuotaExceeded` at 64 pieces of work, and those of every call.
+    pub async fn declare_work(
+        &self,
+        workspace: &str,
+        name: &WorkName,
+        request: &DeclareWork,
+    ) -> Result<()> {
+        let url = self.url(&["api", "workspaces", workspace, "work", name.as_str()])?;
+        let call = Call::new(Method::PUT, url, "declare_work").with_body(request)?;
+        let _answer: serde::de::IgnoredAny = self.call(call).await?;
+        Ok(())
+    }
+
+    /// Ends declared work. Repeatable.
+    ///
+    /// # Errors
+    /// `NotFound` for the workspace, `Conflict` when it does not run, and those of every call.
+    pub async fn end_work(&self, workspace: &str, name: &WorkName) -> Result<()> {
+        let url = self.url(&["api", "workspaces", workspace, "work", name.as_str()])?;
+        let _answer: serde::de::IgnoredAny =
+            self.call(Call::new(Method::DELETE, url, "end_work")).await?;
         Ok(())
     }
 

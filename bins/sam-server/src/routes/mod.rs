@@ -50,6 +50,11 @@ fn people() -> Router<App> {
         .route("/api/workspaces/{workspace}/terminals/{terminal}", delete(terminals::close))
         .route("/api/workspaces/{workspace}/terminals/{terminal}/attach", any(terminals::attach))
         .route("/api/workspaces/{workspace}/exec", any(terminals::exec))
+        .route("/api/workspaces/{workspace}/activity", get(terminals::activity))
+        .route(
+            "/api/workspaces/{workspace}/work/{name}",
+            put(terminals::work).delete(terminals::work),
+        )
         .route("/api/nodes", get(nodes::list))
         .route("/api/nodes/{node}", get(nodes::show))
         .route("/api/events", get(events::follow))

@@ -1,4 +1,4 @@
-//! Terminals and commands: passed on to the workspace's agent over its link.
+//! Terminals, commands and declared work: passed on to the workspace's agent over its link.
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::Method;
 use sam_agent::controller::Grant;
 use sam_core::auth::NodeRight;
+use sam_core::node_link::{ParseWorkNameError, WorkName};
 use sam_core::workspace::WorkspaceState;
 use sam_core::{Error, ErrorKind, Result, TerminalId};
 
@@ -82,6 +83,31 @@ pub(super) async fn close(
     let terminal = terminal_id(&terminal)?;
     let (grant, base) = grant(&app, &identity, &workspace, NodeRight::Terminal).await?;
     Ok(pass(&app, &grant, format!("{base}/terminals/{terminal}"), request).await?)
+}
+
+/// Says what goes on in a workspace.
+pub(super) async fn activity(
+    State(app): State<App>,
+    identity: Identity,
+    Path(workspace): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (grant, base) = grant(&app, &identity, &workspace, NodeRight::Activity).await?;
+    Ok(pass(&app, &grant, format!("{base}/activity"), request).await?)
+}
+
+/// Declares work in a workspace, or ends it: the agent tells by the method.
+pub(super) async fn work(
+    State(app): State<App>,
+    identity: Identity,
+    Path((workspace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let name: WorkName = name
+        .parse()
+        .map_err(|error: ParseWorkNameError| Error::new(ErrorKind::BadInput, error.to_string()))?;
+    let (grant, base) = grant(&app, &identity, &workspace, NodeRight::Work).await?;
+    Ok(pass(&app, &grant, format!("{base}/work/{name}"), request).await?)
 }
 
 pub(super) async fn attach(

@@ -9,7 +9,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sam_api::{CreateWorkspace, Lifetime, Page, Workspace};
 use sam_core::compute::Size;
 use sam_core::engine::Stamped;
-use sam_core::workspace::{Checkout, NewWorkspace, WorkspaceName, WorkspaceRecord, WorkspaceState};
+use sam_core::workspace::{
+    Checkout, IdleStop, NewWorkspace, WorkspaceName, WorkspaceRecord, WorkspaceState,
+};
 use sam_core::{Error, ErrorKind, Result, WorkspaceId};
 use serde::Deserialize;
 
@@ -84,7 +86,22 @@ fn parse(app: &App, request: CreateWorkspace) -> Result<NewWorkspace> {
         .with_checkout(checkout)
         .with_name(name)
         .with_size(size)
-        .with_lease(lease))
+        .with_lease(lease)
+        .with_idle_stop(idle_stop(request.idle_stop_ms)?))
+}
+
+fn idle_stop(idle_stop_ms: Option<u64>) -> Result<IdleStop> {
+    let Some(millis) = idle_stop_ms else { return Ok(IdleStop::Default) };
+    let span = Duration::from_millis(millis);
+    if millis == 0 {
+        return Ok(IdleStop::Never);
+    }
+    if span < IdleStop::AFTER_MIN || span > IdleStop::AFTER_MAX {
+        let (min, max) = (IdleStop::AFTER_MIN.as_millis(), IdleStop::AFTER_MAX.as_millis());
+        return Err(Error::new(ErrorKind::BadInput, format!("idle_stop_ms is {min} to {max}"))
+            .with_hint("0 is never"));
+    }
+    Ok(IdleStop::After { span })
 }
 
 fn lease(lifetime: Lifetime) -> Result<Duration> {

@@ -4,6 +4,7 @@
 mod choice;
 mod keys;
 mod modes;
+mod notice;
 mod screen;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::signals::{self, Signals};
 use self::choice::choose;
 use self::keys::KeyScanner;
 use self::modes::Modes;
+use self::notice::Notice;
 use self::screen::RawMode;
 
 pub(crate) use self::choice::Choice;
@@ -74,6 +76,7 @@ pub(crate) async fn attach(
         offset: terminal.1,
         scanner: KeyScanner::new(key),
         modes: Modes::default(),
+        notice: Notice::default(),
         stdout: tokio::io::stdout(),
         input: None,
         is_raw: false,
@@ -87,6 +90,9 @@ pub(crate) async fn attach(
     let outcome = session.run().await;
     session.leave().await;
     drop(raw);
+    if let Some(text) = session.notice.pending() {
+        context.output.remark(&format!("sam: {text}"));
+    }
     match outcome? {
         End::Exit(status) => Ok(status.shell_code()),
         End::Signal(number) => Ok(signals::status(number)),
@@ -129,6 +135,7 @@ struct Session<'a> {
     offset: u64,
     scanner: KeyScanner,
     modes: Modes,
+    notice: Notice,
     stdout: Stdout,
     /// Standard input; `None` after its end.
     input: Option<mpsc::Receiver<Bytes>>,
@@ -213,6 +220,10 @@ impl Session<'_> {
                     let (bytes, end) = self.scan(piece);
                     if !bytes.is_empty() {
                         permit.send(Request::Input(bytes));
+                        self.notice.typed();
+                        if let Some(end) = self.sign().await? {
+                            return Ok(Pump::End(end));
+                        }
                     }
                     if let Some(end) = end {
                         return Ok(Pump::End(end));
@@ -245,10 +256,17 @@ impl Session<'_> {
                 let fresh = fresh(self.offset, offset, &bytes);
                 self.offset = offset.saturating_add(length(&bytes)).max(self.offset);
                 self.modes.follow(&fresh);
-                return self.print(&fresh).await;
+                return match self.print(&fresh).await? {
+                    None => self.sign().await,
+                    end => Ok(end),
+                };
             }
             TerminalMessage::Event(TerminalEvent::Exit { status }) => {
                 return Ok(Some(End::Exit(status)));
+            }
+            TerminalMessage::Event(TerminalEvent::Notice { text }) => {
+                self.notice.take(&text);
+                return self.sign().await;
             }
             TerminalMessage::Event(TerminalEvent::Gap { to, .. }) => {
                 self.offset = self.offset.max(to);
@@ -256,6 +274,15 @@ impl Session<'_> {
             TerminalMessage::Event(TerminalEvent::Attached { .. } | TerminalEvent::Resized(_)) => {}
         }
         Ok(None)
+    }
+
+    /// Shows a notice, or takes it back, where the window and the moment allow it.
+    async fn sign(&mut self) -> Result<Option<End>, Failure> {
+        let signs = self.notice.signs(self.modes.is_between() && screen::is_drawn());
+        if signs.is_empty() {
+            return Ok(None);
+        }
+        self.print(signs.as_bytes()).await
     }
 
     async fn print(&mut self, bytes: &[u8]) -> Result<Option<End>, Failure> {
@@ -324,7 +351,8 @@ impl Session<'_> {
 
     /// Brings the screen back to what a shell expects.
     async fn leave(&mut self) {
-        let reset = self.modes.reset();
+        let mut reset = self.modes.reset();
+        reset.extend(self.notice.lowered().into_bytes());
         if !screen::is_drawn() || reset.is_empty() {
             return;
         }

@@ -25,6 +25,8 @@ pub(crate) struct Modes {
     cursor_hidden: bool,
     keypad: bool,
     styled: bool,
+    /// Bytes that the character under way still needs.
+    character: u8,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +35,32 @@ enum State {
     Ground,
     Escape,
     Control,
+    /// One more byte chooses a character set or the like.
+    Choice,
+    /// A title, a picture or another text that is not shown.
+    Text,
 }
 
 impl Modes {
     /// Takes the next bytes.
     pub(crate) fn follow(&mut self, bytes: &[u8]) {
         for byte in bytes {
+            self.character = match *byte {
+                0x80..=0xbf => self.character.saturating_sub(1),
+                0xc0..=0xdf => 1,
+                0xe0..=0xef => 2,
+                0xf0..=0xf7 => 3,
+                _ => 0,
+            };
             self.state = match (self.state, *byte) {
                 (_, 0x1b) => State::Escape,
                 (State::Escape, b'[') => {
                     self.parameters.clear();
                     State::Control
                 }
+                (State::Escape, 0x20..=0x2f) => State::Choice,
+                (State::Text, 0x07 | 0x18 | 0x1a) => State::Ground,
+                (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') | (State::Text, _) => State::Text,
                 (State::Escape, byte) => {
                     match byte {
                         b'=' => self.keypad = true,
@@ -70,6 +86,12 @@ impl Modes {
                 _ => State::Ground,
             };
         }
+    }
+
+    /// Returns whether the program is between two characters and sequences, so that what is sent
+    /// now tears nothing apart.
+    pub(crate) fn is_between(&self) -> bool {
+        self.state == State::Ground && self.character == 0
     }
 
     fn control(&mut self, end: u8) {
@@ -148,5 +170,31 @@ mod tests {
         assert_eq!(reset(&[b"plain \x1b[1mbold\x1b[0m text\r\n\x1b[2J"]), "");
         assert_eq!(reset(&[EDITOR, b"\x1b[?1049;1;2004;1002l\x1b>\x1b[?25h\x1b[m"]), "");
         assert_eq!(reset(&[EDITOR, b"\x1bc"]), "");
+    }
+
+    #[test]
+    fn nothing_is_sent_into_the_middle_of_a_sequence_or_a_character() {
+        let whole: [&[u8]; 8] = [
+            b"\x1b[1;31m",
+            b"\x1b]0;title\x07",
+            b"\x1b]8;;url\x1b\\",
+            b"\x1bPq#0\x1b\\",
+            b"\x1b(B",
+            b"\x1b=",
+            "\u{e4}".as_bytes(),
+            "\u{1f600}".as_bytes(),
+        ];
+        for sequence in whole {
+            for cut in 0..=sequence.len() {
+                let mut modes = Modes::default();
+                modes.follow(&sequence[..cut]);
+                let is_between = cut == 0 || cut == sequence.len();
+                assert_eq!(modes.is_between(), is_between, "{sequence:?} cut at {cut}");
+            }
+        }
+        let mut modes = Modes::default();
+        modes.follow(b"\x1b]2;never ended \x1b[?25l");
+        assert!(modes.is_between());
+        assert_eq!(modes.reset(), b"\x1b[?25h");
     }
 }

@@ -6,6 +6,7 @@ mod list;
 mod power;
 mod show;
 mod up;
+mod work;
 
 use std::io::Write as _;
 
@@ -45,6 +46,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Show { workspace } => show::show(&context, &workspace).await,
         Command::Attach(arguments) => attach(&context, &arguments).await,
         Command::Exec(arguments) => run_command(&context, arguments).await,
+        Command::Work(arguments) => work::work(&context, &arguments).await,
         Command::Stop(power) => power::change(&context, &power, Goal::Stopped).await,
         Command::Start(power) => power::change(&context, &power, Goal::Running).await,
         Command::Delete(power) => power::change(&context, &power, Goal::Deleted).await,

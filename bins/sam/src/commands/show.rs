@@ -1,6 +1,8 @@
 //! `sam show`.
 
-use sam_api::Workspace;
+use std::time::Duration;
+
+use sam_api::{Span, Workspace};
 
 use super::checkout;
 use crate::connect::Context;
@@ -31,6 +33,9 @@ fn text(workspace: &Workspace) -> String {
         ("node", workspace.node_id.map(|id| id.to_string())),
         ("operation", workspace.operation.as_ref().map(|o| o.verb.clone())),
         ("deleted at", workspace.lease_expires_at.map(|at| format!("{at} unless renewed"))),
+        ("idle stop", workspace.idle_stop_ms.map(idle_stop)),
+        ("warned", workspace.idle_warned_at.map(|at| format!("{at}: idle, about to be stopped"))),
+        ("stopped by", workspace.stopped_by.clone()),
         ("error", workspace.error.as_ref().map(|error| error.message.clone())),
         ("hint", workspace.error.as_ref().and_then(|error| error.hint.clone())),
     ];
@@ -48,6 +53,13 @@ fn text(workspace: &Workspace) -> String {
     let lines: Vec<String> =
         lines.iter().map(|(name, value)| format!("{name:<12}{}\n", printable(value))).collect();
     lines.concat()
+}
+
+fn idle_stop(millis: u64) -> String {
+    match millis {
+        0 => "never".to_owned(),
+        millis => format!("after {}", Span(Duration::from_millis(millis))),
+    }
 }
 
 #[cfg(test)]
@@ -70,5 +82,13 @@ mod tests {
         ]))
         .unwrap();
         golden("show.txt", &text(&workspace));
+
+        let mut idle = crate::progress::tests::workspace("stopped", "stopped", 9);
+        idle.idle_stop_ms = Some(7_200_000);
+        idle.stopped_by = Some("idle".to_owned());
+        let shown = text(&idle);
+        assert!(shown.contains("idle stop   after 2h\nstopped by  idle\n"), "{shown}");
+        idle.idle_stop_ms = Some(0);
+        assert!(text(&idle).contains("idle stop   never\n"));
     }
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use sam_api::{Client, CreateWorkspace, IdempotencyKey, Lifetime, Workspace};
 
 use super::power::delete_and_wait;
-use crate::args::{Up, shell_command};
+use crate::args::{IdleStop, Up, shell_command};
 use crate::attach::{self, Choice, Place, is_interactive};
 use crate::connect::Context;
 use crate::deadline;
@@ -34,6 +34,7 @@ pub(super) async fn up(context: &Context, up: Up) -> Result<u8, Failure> {
         name: up.name.clone(),
         size: up.size.clone(),
         lifetime: up.rm.then_some(LEASE),
+        idle_stop_ms: up.idle_stop.map(IdleStop::millis),
     };
     let client = context.connect().await?;
     let mut signals = Signals::listen()?;

@@ -15,6 +15,8 @@ mod faults;
 #[cfg(test)]
 mod home;
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod main_job;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         main_job::trials(),
         terminals::trials(),
         server::trials(),
+        idle::trials(),
         faults::trials(),
         kills::trials(plan),
     ]

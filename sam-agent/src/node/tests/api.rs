@@ -7,7 +7,7 @@ use tower::ServiceExt as _;
 
 use sam_core::auth::{NodeToken, sign_node_token};
 use sam_core::keys::Ed25519Verifier;
-use sam_core::node_link::{NodeLink as _, Preparation, Prepare};
+use sam_core::node_link::{Activity, IdleEnd, NodeLink as _, Preparation, Prepare};
 use sam_core::workspace::Checkout;
 
 use super::fake::ECHO;
@@ -51,6 +51,7 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
     let router = bare_router(here.path(), NODE).await;
     let now = wall_clock();
     let all = [
+        NodeRight::Activity,
         NodeRight::Drain,
         NodeRight::Exec,
         NodeRight::Prepare,
@@ -58,6 +59,8 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
         NodeRight::Status,
         NodeRight::Stop,
         NodeRight::Terminal,
+        NodeRight::Warn,
+        NodeRight::Work,
     ];
     let claims = |node, at| {
         NodeToken::new("rig".into(), node, "tester".into(), at).with_workspace(Some(WORKSPACE))
@@ -73,6 +76,11 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
         ("PUT", workspace.clone(), NodeRight::Prepare),
         ("DELETE", workspace.clone(), NodeRight::Remove),
         ("POST", format!("{workspace}/stop"), NodeRight::Stop),
+        ("POST", format!("{workspace}/stop-idle"), NodeRight::Stop),
+        ("GET", format!("{workspace}/activity"), NodeRight::Activity),
+        ("POST", format!("{workspace}/warning"), NodeRight::Warn),
+        ("PUT", format!("{workspace}/work/build"), NodeRight::Work),
+        ("DELETE", format!("{workspace}/work/build"), NodeRight::Work),
         ("GET", format!("{workspace}/terminals"), NodeRight::Terminal),
         ("POST", format!("{workspace}/terminals"), NodeRight::Terminal),
         ("DELETE", format!("{workspace}/terminals/{ECHO}"), NodeRight::Terminal),
@@ -260,6 +268,45 @@ async fn a_failed_checkout_is_told_once_and_then_tried_again() {
     repo.git(&["branch", "late"]).await;
     let ready = until_done(controller, &request).await;
     assert!(matches!(ready, Preparation::Ready { branch: Some(branch), .. } if branch == "late"));
+}
+
+#[tokio::test]
+async fn activity_work_and_warnings_travel_through_the_link() {
+    let rig = Rig::connected().await;
+    let controller = &rig.server.controller;
+    let absent = controller.activity(NODE, WORKSPACE).await.unwrap_err();
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+    rig.fake_checkout();
+    let quiet = Activity::quiet(Duration::from_secs(90));
+    assert_eq!(controller.activity(NODE, WORKSPACE).await.unwrap(), quiet);
+    assert_eq!(controller.stop_idle(NODE, WORKSPACE).await.unwrap(), IdleEnd::InUse);
+
+    let path = format!("/v1/workspaces/{WORKSPACE}/work/build");
+    let declared = json!({"for_ms": 60_000});
+    for _ in 0..2 {
+        let (status, _) = rig.ask("PUT", &path, &declared, [NodeRight::Work]).await;
+        assert_eq!(status, 204);
+    }
+    let seen = controller.activity(NODE, WORKSPACE).await.unwrap();
+    assert_eq!((seen.work.len(), seen.work[0].name.as_str()), (1, "build"));
+    for bad in [json!({"for_ms": 0}), json!({"for_ms": 86_400_001}), json!({"for": 5}), json!({})] {
+        let (status, _) = rig.ask("PUT", &path, &bad, [NodeRight::Work]).await;
+        assert_eq!(status, 400, "{bad}");
+    }
+    let odd = format!("/v1/workspaces/{WORKSPACE}/work/a%20b");
+    assert_eq!(rig.ask("PUT", &odd, &declared, [NodeRight::Work]).await.0, 400);
+    for _ in 0..2 {
+        let (status, _) = rig.ask("DELETE", &path, &Value::Null, [NodeRight::Work]).await;
+        assert_eq!(status, 204);
+    }
+
+    let long = "x".repeat(crate::wire::NOTICE_BYTES_MAX + 1);
+    let refused = controller.warn(NODE, WORKSPACE, &long).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::BadInput);
+    controller.warn(NODE, WORKSPACE, "soon").await.unwrap();
+    let warned = quiet.with_warned_for(Some(Duration::from_secs(7)));
+    assert_eq!(controller.activity(NODE, WORKSPACE).await.unwrap(), warned);
+    assert_eq!(controller.stop_idle(NODE, WORKSPACE).await.unwrap(), IdleEnd::Ended);
 }
 
 /// Asks as the engine does, until the checkout has ended.

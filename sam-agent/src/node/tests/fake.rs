@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use sam_core::{Error, ErrorKind, Result, TerminalId, WorkspaceId};
 use crate::node::holder::{ExecSink, ExecSource, Holder, TerminalSink, TerminalSource};
 use crate::terminal::{ExecOutput, TerminalOutput};
 use crate::wire::{
-    ExecEvent, ExecRequest, ExitStatus, OpenTerminal, TerminalEvent, TerminalInfo, TerminalSize,
+    Activity, DeclareWork, ExecEvent, ExecRequest, ExitStatus, IdleEnd, OpenTerminal,
+    TerminalEvent, TerminalInfo, TerminalSize, Work, WorkName, WorkSort,
 };
 
 /// Gives back what it is given.
@@ -29,6 +31,8 @@ pub(in crate::node) const SHORT: TerminalId = TerminalId::from_bits(3);
 pub(in crate::node) struct FakeHolder {
     /// How many processes a workspace has; none of them is real.
     processes: Mutex<BTreeMap<WorkspaceId, usize>>,
+    /// Declared work with its span, and the last warning.
+    last: Mutex<(BTreeMap<WorkName, u64>, Option<String>)>,
 }
 
 #[async_trait]
@@ -111,6 +115,40 @@ impl Holder for FakeHolder {
     async fn stop_workspace(&self, workspace: WorkspaceId) -> Result<()> {
         self.processes.lock().unwrap().remove(&workspace);
         Ok(())
+    }
+
+    async fn activity(&self, _: WorkspaceId) -> Result<Activity> {
+        let last = self.last.lock().unwrap();
+        let work = last.0.iter().map(|(name, span)| {
+            Work::new(name.clone(), WorkSort::Background, Duration::from_millis(*span))
+        });
+        let quiet = Activity::quiet(Duration::from_secs(90)).with_work(work.collect());
+        Ok(quiet.with_warned_for(last.1.as_ref().map(|_| Duration::from_secs(7))))
+    }
+
+    async fn declare_work(
+        &self,
+        _: WorkspaceId,
+        name: &WorkName,
+        request: &DeclareWork,
+    ) -> Result<()> {
+        self.last.lock().unwrap().0.insert(name.clone(), request.for_ms);
+        Ok(())
+    }
+
+    async fn end_work(&self, _: WorkspaceId, name: &WorkName) -> Result<()> {
+        self.last.lock().unwrap().0.remove(name);
+        Ok(())
+    }
+
+    async fn warn(&self, _: WorkspaceId, notice: &str) -> Result<()> {
+        self.last.lock().unwrap().1 = Some(notice.to_owned());
+        Ok(())
+    }
+
+    async fn stop_idle(&self, _: WorkspaceId) -> Result<IdleEnd> {
+        let last = self.last.lock().unwrap();
+        Ok(if last.1.is_some() && last.0.is_empty() { IdleEnd::Ended } else { IdleEnd::InUse })
     }
 }
 

@@ -9,7 +9,7 @@ mod pump;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::process::Pid;
@@ -20,6 +20,7 @@ use sam_core::{Error, ErrorKind, Result, TerminalId, WorkspaceId};
 use self::pump::{Pump, write_input};
 use super::protocol::{self, Kind};
 use super::pty::Pty;
+use super::pulse::Pulse;
 use super::ring::Ring;
 use crate::deadline::within;
 use crate::wire::{
@@ -40,6 +41,7 @@ pub(super) struct Held {
     pub(super) workspace_id: WorkspaceId,
     /// The program: leader of its session and group.
     pub(super) root: Pid,
+    pulse: Arc<Pulse>,
     input: mpsc::UnboundedSender<(Bytes, OwnedSemaphorePermit)>,
     input_room: Arc<Semaphore>,
     changed: watch::Sender<()>,
@@ -67,6 +69,8 @@ pub(super) struct Birth {
     pub(super) workspace_id: WorkspaceId,
     pub(super) size: TerminalSize,
     pub(super) root: Pid,
+    /// What counts as activity in its workspace.
+    pub(super) pulse: Arc<Pulse>,
     pub(super) pty: Pty,
     /// Kept until the program ends, so that a program that closes its terminal for a while is not
     /// taken for one that has ended.
@@ -81,6 +85,8 @@ pub(super) enum Step {
     Output(Vec<u8>),
     /// Tell that the bytes between these offsets are no longer kept.
     Gap(u64, u64),
+    /// Tell this notice.
+    Notice(Arc<str>),
     /// Tell the new size.
     Resized(TerminalSize),
     /// All was sent and the program ended.
@@ -101,18 +107,20 @@ pub(super) struct Viewer {
     /// Offset of the next byte it wants.
     offset: u64,
     resizes_seen: u64,
+    notice_seen: u64,
 }
 
 impl Held {
     /// Takes over a terminal whose program was started.
     pub(super) fn begin(birth: Birth, scratch: Arc<Scratch>) -> Arc<Self> {
-        let Birth { id, workspace_id, size, root, pty, slave, ended } = birth;
+        let Birth { id, workspace_id, size, root, pulse, pty, slave, ended } = birth;
         let pty = Arc::new(pty);
         let (input, inputs) = mpsc::unbounded_channel();
         let held = Arc::new(Self {
             id,
             workspace_id,
             root,
+            pulse,
             input,
             input_room: Arc::new(Semaphore::new(INPUT_BYTES_MAX)),
             changed: watch::Sender::new(()),
@@ -191,7 +199,14 @@ impl Held {
             number,
             offset: wanted,
             resizes_seen: state.resizes,
+            // A warning that stands is told to those who come, too.
+            notice_seen: 0,
         })
+    }
+
+    /// Has its viewers look at what is new.
+    pub(super) fn nudge(&self) {
+        self.changed.send_replace(());
     }
 
     fn end(&self, status: ExitStatus) {
@@ -221,6 +236,10 @@ impl Viewer {
     pub(super) fn step(&mut self) -> Step {
         // Changes from here on wake the next wait.
         self.changed.mark_unchanged();
+        if let Some((number, notice)) = self.held.pulse.notice_after(self.notice_seen) {
+            self.notice_seen = number;
+            return Step::Notice(notice);
+        }
         let state = self.held.lock();
         if state.resizes != self.resizes_seen {
             self.resizes_seen = state.resizes;
@@ -278,6 +297,7 @@ impl Hand {
     /// Queues input, waiting while [`INPUT_BYTES_MAX`] bytes are queued. Pieces of different
     /// viewers are never mixed.
     pub(super) async fn input(&self, bytes: Bytes) {
+        self.held.pulse.typed(Instant::now());
         let count = u32::try_from(bytes.len().min(INPUT_BYTES_MAX)).unwrap_or(0);
         let room = Arc::clone(&self.held.input_room).acquire_many_owned(count).await;
         if let Ok(room) = room {

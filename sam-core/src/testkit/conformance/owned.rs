@@ -61,7 +61,7 @@ fn with_pages(harness: &dyn ComputeHarness) -> bool {
 }
 
 fn sorted(resources: &[OwnedResource]) -> Vec<(&str, &str)> {
-    let mut ids: Vec<_> = resources.iter().map(|r| (r.sort, r.provider_id.as_str())).collect();
+    let mut ids: Vec<_> = resources.iter().map(|r| (&*r.sort, r.provider_id.as_str())).collect();
     ids.sort_unstable();
     ids
 }

@@ -4,11 +4,12 @@ use async_trait::async_trait;
 
 use super::executor::give_way;
 use super::faults::Dice;
+use super::idle;
 use super::world::World;
 use crate::compute::{MachineKey, Power};
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
 use crate::id::{NodeId, WorkspaceId};
-use crate::node_link::{NodeLink, Preparation, Prepare, Readiness};
+use crate::node_link::{Activity, IdleEnd, NodeLink, Preparation, Prepare, Readiness};
 
 /// The link of a simulation.
 #[derive(Debug, Clone)]
@@ -63,8 +64,33 @@ impl NodeLink for SimLink {
         Ok(Preparation::Ready { commit: Some("c0ffee".to_owned()), branch: None })
     }
 
-    async fn stop(&self, node: NodeId, _workspace: WorkspaceId) -> Result<()> {
-        self.reached(node).await.map(drop)
+    async fn activity(&self, node: NodeId, workspace: WorkspaceId) -> Result<Activity> {
+        let instance = self.reached(node).await?;
+        let now = self.world.now();
+        let seen = idle::observe(&mut self.world.lock(), &self.dice, workspace, &instance, now);
+        give_way().await;
+        Ok(seen)
+    }
+
+    async fn warn(&self, node: NodeId, workspace: WorkspaceId, _notice: &str) -> Result<()> {
+        self.reached(node).await?;
+        idle::warn(&mut self.world.lock(), workspace, self.world.now());
+        give_way().await;
+        Ok(())
+    }
+
+    async fn stop(&self, node: NodeId, workspace: WorkspaceId) -> Result<()> {
+        self.reached(node).await?;
+        self.world.lock().activities.remove(&workspace);
+        Ok(())
+    }
+
+    async fn stop_idle(&self, node: NodeId, workspace: WorkspaceId) -> Result<IdleEnd> {
+        self.reached(node).await?;
+        let now = self.world.now();
+        let end = idle::stop(&mut self.world.lock(), &self.dice, workspace, now);
+        give_way().await;
+        Ok(end)
     }
 
     async fn remove(&self, node: NodeId, workspace: WorkspaceId) -> Result<()> {

@@ -10,6 +10,7 @@ mod checks;
 mod compute;
 mod executor;
 mod faults;
+mod idle;
 mod link;
 mod run;
 mod store;

@@ -10,6 +10,7 @@ use super::checks;
 use super::compute::SimCompute;
 use super::executor::{Executor, Ran, TaskId};
 use super::faults::{Dice, Faults};
+use super::idle::{self, IdleCheck};
 use super::link::SimLink;
 use super::store::SimStore;
 use super::world::{DELAY_MAX, World};
@@ -95,6 +96,8 @@ pub struct Summary {
     pub crashes: u64,
     /// Machines created.
     pub machines: u64,
+    /// Workspaces stopped because nobody used them.
+    pub idle_stops: u64,
 }
 
 /// An invariant that did not hold, and how to see it again.
@@ -182,6 +185,7 @@ struct Run<'a> {
     started: u64,
     step: u64,
     crashes: u64,
+    idle_check: IdleCheck,
 }
 
 impl<'a> Run<'a> {
@@ -205,6 +209,7 @@ impl<'a> Run<'a> {
             started: 0,
             step: 0,
             crashes: 0,
+            idle_check: IdleCheck::default(),
         };
         for _ in 0..ENGINES {
             let engine = run.start_engine();
@@ -227,7 +232,8 @@ impl<'a> Run<'a> {
         let entropy = SeededEntropy::new(self.simulation.seed ^ (self.started << 32));
         // The wall clock may jump by half a minute either way.
         let settles = DELAY_MAX + Duration::from_mins(2);
-        let policy = Policy { create_settles_within: settles, ..Policy::default() };
+        let mut policy = Policy { create_settles_within: settles, ..Policy::default() };
+        idle::switch_on(&mut policy, self.simulation.seed);
         Parts {
             store: Arc::new(SimStore::new(inner, self.dice.clone())),
             compute,
@@ -257,6 +263,7 @@ impl<'a> Run<'a> {
             let next = self.clock.next_deadline_in().unwrap_or(Duration::from_secs(1));
             self.clock.advance(next.max(Duration::from_micros(1)));
         }
+        self.idle_check.step(&self.memory, &self.world).map_err(|broken| self.fail(broken))?;
         checks::safety(&self.memory, &self.world).map_err(|broken| self.fail(broken))
     }
 
@@ -319,7 +326,8 @@ impl<'a> Run<'a> {
     fn done(self) -> Result<Summary, Failure> {
         let revisions = checks::history(&self.memory, &self.world).map_err(|b| self.fail(b))?;
         let machines = self.world.lock().created;
-        Ok(Summary { steps: self.step, revisions, crashes: self.crashes, machines })
+        let idle_stops = self.idle_check.stops;
+        Ok(Summary { steps: self.step, revisions, crashes: self.crashes, machines, idle_stops })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::idle::SimActivity;
 use crate::compute::{Labels, Machine, MachineKey, OwnedResource, Power};
 use crate::id::{NodeId, WorkspaceId};
 use crate::time::{Clock as _, ManualClock, Timestamp};
@@ -29,6 +30,10 @@ pub(super) struct State {
     /// Secrets that were handed out, to be looked for where they must not be.
     pub(super) secrets: Vec<String>,
     pub(super) created: u64,
+    /// What goes on in workspaces that were asked for it.
+    pub(super) activities: BTreeMap<WorkspaceId, SimActivity>,
+    /// Workspaces that were seen idle and warned, and not stopped for it yet.
+    pub(super) idle_seen: BTreeSet<WorkspaceId>,
 }
 
 #[derive(Debug, Clone)]
