@@ -5,6 +5,8 @@
 //! none answers, every test is reported as skipped, and fails where `SAM_REQUIRE_PEERS=1`.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod feed;
@@ -41,6 +43,8 @@ fn tests() -> Vec<(String, Test)> {
     };
     let mut tests: Vec<(String, Test)> = CASES.iter().map(conformance).collect();
     tests.extend(trials![
+        archive::a_backup_is_restored_under_another_epoch_and_without_its_leases,
+        archive::a_backup_that_was_cut_or_changed_restores_nothing,
         crash::a_commit_whose_connection_is_killed_is_found_or_not_and_never_twice,
         crash::a_lost_commit_is_waited_for_before_its_outcome_is_told,
         crash::everything_goes_on_after_all_connections_were_killed,
@@ -65,6 +69,8 @@ fn tests() -> Vec<(String, Test)> {
         schemas::damage_is_found,
         schemas::a_database_that_is_not_there_is_explained,
     ]);
+    #[cfg(feature = "sqlite")]
+    tests.extend(trials![archive::a_store_moves_from_sqlite_to_postgresql_and_back]);
     tests
 }
 
