@@ -1,6 +1,8 @@
 //! Implementations of `sam-core`'s effect traits. Each is a feature of its own, none is on by
 //! default, and none knows another.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod archive;
 #[cfg(feature = "postgres")]
 mod batch;
 #[cfg(any(feature = "postgres", feature = "system"))]

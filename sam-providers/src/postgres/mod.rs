@@ -21,6 +21,7 @@
 //! Connect directly or through a pooler in session mode: prepared statements and LISTEN do not work
 //! through one in transaction mode.
 
+mod archive;
 mod config;
 mod connect;
 mod fault;
@@ -37,4 +38,5 @@ mod writer;
 pub use self::config::PgOptions;
 pub use self::schema::SchemaState;
 pub use self::store::PgStore;
+pub use crate::archive::ArchiveSummary;
 pub use crate::retention::Retention;

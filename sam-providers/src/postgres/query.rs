@@ -187,7 +187,8 @@ pub(super) async fn changes(
     Ok(Feed::Changes(Changes::new(changes, head, floor)))
 }
 
-fn change(row: &Row) -> Result<Change, Fault> {
+/// Reads a change from eleven columns, the fourth and those after it.
+pub(super) fn change(row: &Row) -> Result<Change, Fault> {
     let id = commit_id(row.try_get(4).map_err(Fault::unreadable)?);
     let at = Timestamp::from_micros(row.try_get(5).map_err(Fault::unreadable)?);
     let mut change = Change::new(Rev(number(row, 3)?), id, at, key(row, 8)?);

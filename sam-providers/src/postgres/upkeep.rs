@@ -100,8 +100,8 @@ async fn trim(client: &Lent, keep: Retention) -> Result<(u64, bool), Fault> {
     // half an outcome would be a wrong one.
     let sql = "SELECT max(rev), max(rev) FILTER (WHERE commit_id IS DISTINCT FROM following) FROM
             (SELECT rev, at, commit_id, lead(commit_id) OVER (ORDER BY rev) AS following
-            FROM change WHERE rev > $1 AND rev <= $2 + 1) AS low
-        WHERE rev <= $2 AND at < $3";
+            FROM change WHERE rev > $1 AND rev <= $2::bigint + 1) AS low
+        WHERE rev <= $2::bigint AND at < $3";
     let row = client.query_one(sql, &[&low, &high, &before]).await?;
     let old: Option<i64> = row.try_get(0).map_err(Fault::unreadable)?;
     let whole: Option<i64> = row.try_get(1).map_err(Fault::unreadable)?;

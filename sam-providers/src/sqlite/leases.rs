@@ -12,7 +12,8 @@ use sam_core::time::Timestamp;
 use super::query;
 use super::writer::Batch;
 
-fn row_from(row: &Row<'_>, first: usize) -> rusqlite::Result<DueRow> {
+/// Reads a due time and its lease from four columns.
+pub(super) fn row_from(row: &Row<'_>, first: usize) -> rusqlite::Result<DueRow> {
     let pending: Option<i64> = row.get(first + 1)?;
     let owner: Option<String> = row.get(first + 2)?;
     Ok(DueRow::new(

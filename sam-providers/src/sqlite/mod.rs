@@ -13,6 +13,7 @@
 //! - No read transaction outlives the call that began it, or the log could never be shortened.
 
 mod apply;
+mod archive;
 mod fault;
 mod leases;
 mod lock;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use sam_core::entropy::Entropy;
 
 pub use self::store::SqliteStore;
+pub use crate::archive::ArchiveSummary;
 pub use crate::retention::Retention;
 
 /// How to open a [`SqliteStore`].

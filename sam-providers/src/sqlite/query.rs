@@ -27,7 +27,7 @@ pub(super) fn load(connection: &Connection, key: &RecordKey) -> rusqlite::Result
     statement.query_row((key.kind.as_str(), &key.id), |row| record(row, &key.kind)).optional()
 }
 
-fn record(row: &Row<'_>, kind: &Kind) -> rusqlite::Result<Record> {
+pub(super) fn record(row: &Row<'_>, kind: &Kind) -> rusqlite::Result<Record> {
     let index = [row.get(2)?, row.get(3)?, row.get(4)?];
     let key = RecordKey::new(kind.clone(), row.get_ref(6)?.as_str()?);
     Ok(Record::new(key, row.get(0)?, Rev(row.get(1)?), index, row.get(5)?))
@@ -147,7 +147,7 @@ pub(super) fn changes(
     Ok(Feed::Changes(Changes::new(changes, head, floor)))
 }
 
-fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     let commit_id = CommitId::from_bits(u128::from_be_bytes(row.get(1)?));
     let at = Timestamp::from_micros(row.get(2)?);
     let mut change = Change::new(Rev(row.get(0)?), commit_id, at, key(row, 5)?);

@@ -50,7 +50,7 @@ use super::{SqliteOptions, apply, leases, query, reader, schema, writer};
 #[derive(Debug)]
 pub struct SqliteStore {
     pub(super) path: PathBuf,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     writes: mpsc::Sender<writer::Command>,
     reads: mpsc::Sender<reader::Command>,
     threads: Mutex<Vec<Thread>>,

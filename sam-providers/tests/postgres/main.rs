@@ -5,12 +5,31 @@
 //! none answers, every test is reported as skipped, and fails where `SAM_REQUIRE_PEERS=1`.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod leases;
+#[cfg(test)]
+mod schemas;
+#[cfg(test)]
 mod support;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use sam_core::testkit::conformance::store::{CASES, Case};
+
+macro_rules! trials {
+    ($($module:ident::$name:ident),+ $(,)?) => {
+        vec![$((concat!(stringify!($module), "::", stringify!($name)).to_owned(), Box::new(|| {
+            support::block_on($module::$name());
+            Ok(())
+        }) as Test)),+]
+    };
+}
 
 type Test = Box<dyn FnOnce() -> Result<(), libtest_mimic::Failed> + Send>;
 
@@ -22,7 +41,36 @@ fn tests() -> Vec<(String, Test)> {
         });
         (format!("conformance::{}::{}", case.clause, case.name), test)
     };
-    let tests: Vec<(String, Test)> = CASES.iter().map(conformance).collect();
+    let mut tests: Vec<(String, Test)> = CASES.iter().map(conformance).collect();
+    tests.extend(trials![
+        archive::a_backup_is_restored_under_another_epoch_and_without_its_leases,
+        archive::a_backup_that_was_cut_or_changed_restores_nothing,
+        crash::a_commit_whose_connection_is_killed_is_found_or_not_and_never_twice,
+        crash::a_lost_commit_is_waited_for_before_its_outcome_is_told,
+        crash::everything_goes_on_after_all_connections_were_killed,
+        crash::one_commit_that_cannot_be_stored_does_not_harm_the_others,
+        crash::a_stalled_replica_does_not_stop_the_others_for_long,
+        feed::no_reader_skips_or_reorders_while_many_replicas_write,
+        feed::trimming_keeps_commits_whole_and_makes_old_cursors_stale,
+        feed::another_replica_is_woken,
+        feed::what_a_lost_notification_would_have_told_is_found_by_looking,
+        feed::waiting_ends_when_the_store_is_closed,
+        feed::time_flows_on_when_the_clock_of_the_server_was_put_back,
+        leases::two_replicas_never_claim_the_same_record,
+        leases::a_stale_owner_is_fenced_off_by_another_replica,
+        leases::leases_outlive_the_process_that_opened_the_store,
+        schemas::eight_replicas_that_start_at_once_migrate_once,
+        schemas::a_schema_that_is_behind_is_opened_and_refused_until_it_is_migrated,
+        schemas::a_newer_schema_is_never_touched,
+        schemas::a_replica_stops_writing_when_the_schema_is_raised_under_it,
+        schemas::tables_of_something_else_are_refused_and_left_alone,
+        schemas::a_copy_of_the_database_is_recognised_and_begins_another_epoch,
+        schemas::an_epoch_can_be_begun_by_hand,
+        schemas::damage_is_found,
+        schemas::a_database_that_is_not_there_is_explained,
+    ]);
+    #[cfg(feature = "sqlite")]
+    tests.extend(trials![archive::a_store_moves_from_sqlite_to_postgresql_and_back]);
     tests
 }
 
