@@ -21,6 +21,8 @@ mod main_job;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod terminals;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         main_job::trials(),
         terminals::trials(),
         server::trials(),
+        replicas::trials(),
         faults::trials(),
         kills::trials(plan),
     ]
