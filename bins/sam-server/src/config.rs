@@ -170,6 +170,25 @@ struct File {
 }
 
 impl ServerConfig {
+    /// Describes a server with everything of its own in one directory, for hosts that configure it
+    /// themselves.
+    pub fn new(listen: SocketAddr, data_dir: PathBuf, agent_command: Vec<OsString>) -> Self {
+        Self {
+            task: Task::Serve,
+            listen,
+            keys_file: data_dir.join(installation::FILE),
+            nodes_dir: data_dir.join("nodes"),
+            data_dir,
+            store: StorePlan::Embedded,
+            replica_url: None,
+            local_repos: false,
+            agent_command,
+            environment: Vec::new(),
+            log: "info".to_owned(),
+            log_json: false,
+        }
+    }
+
     /// Reads flags, environment and file. Help and version end the process, as clap does.
     ///
     /// # Errors

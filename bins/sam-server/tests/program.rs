@@ -19,6 +19,11 @@ mod program {
             "SAM_CONFIG",
             "SAM_ALLOW_LOCAL_REPOS",
             "SAM_AGENT_COMMAND",
+            "SAM_DATABASE_URL",
+            "RUN_MIGRATIONS",
+            "SAM_KEYS_FILE",
+            "SAM_NODES_DIR",
+            "SAM_REPLICA_URL",
             "SAM_LOG",
             "SAM_LOG_FORMAT",
         ] {

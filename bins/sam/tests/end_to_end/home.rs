@@ -122,7 +122,7 @@ impl Home {
     pub(crate) fn node_directories(&self) -> Vec<String> {
         let entries = fs::read_dir(self.data().join("nodes")).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name != ".lock").collect()
+        names.filter(|name| ![".lock", ".id"].contains(&name.as_str())).collect()
     }
 
     /// Runs git, which must succeed, and returns what it printed.

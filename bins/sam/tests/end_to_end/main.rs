@@ -23,6 +23,8 @@ mod main_job;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod terminals;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         terminals::trials(),
         server::trials(),
         idle::trials(),
+        replicas::trials(),
         faults::trials(),
         kills::trials(plan),
     ]

@@ -37,7 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A program that is built into the same directory.
-fn beside(name: &str) -> PathBuf {
+pub(crate) fn beside(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_sam")).with_file_name(name)
 }
 

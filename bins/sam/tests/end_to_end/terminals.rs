@@ -30,8 +30,8 @@ const LINES: usize = 1_500;
 
 /// What one viewer has seen, from the first byte on.
 #[derive(Default)]
-struct Seen {
-    bytes: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) bytes: Vec<u8>,
     events: Vec<TerminalEvent>,
 }
 
@@ -40,16 +40,16 @@ impl Seen {
         self.bytes.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
-    fn has_exited(&self) -> bool {
+    pub(crate) fn has_exited(&self) -> bool {
         self.events.iter().any(|event| matches!(event, TerminalEvent::Exit { .. }))
     }
 
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         self.bytes.split(|byte| *byte == b'\n').count() - 1
     }
 
     /// Reads until it is enough, or until the connection ends, and says which.
-    async fn read(
+    pub(crate) async fn read(
         &mut self,
         from: &mut TerminalReceiver,
         enough: impl Fn(&Self) -> bool + Send + Sync,
@@ -70,7 +70,7 @@ impl Seen {
         within("the terminal prints", LIMIT, reading).await
     }
 
-    fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         u64::try_from(self.bytes.len()).unwrap()
     }
 }
@@ -139,7 +139,7 @@ async fn a_new_size_reaches_the_program_and_all_viewers(home: &Home) {
     home.done(&["delete", "a"]).await;
 }
 
-fn counting() -> (String, Vec<u8>) {
+pub(crate) fn counting() -> (String, Vec<u8>) {
     let script = format!(
         "i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); \
          [ $((i%10)) = 0 ] && sleep 0.03; done; exit 5"

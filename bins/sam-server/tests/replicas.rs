@@ -1,0 +1,261 @@
+//! Two servers on one store, in one process: what each tells of itself, and what the other makes of it.
+//! (Nodes are shared end to end in the tests of `sam`.)
+
+#[cfg(test)]
+mod replicas {
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use axum::body::Body;
+    use futures_util::StreamExt as _;
+    use reqwest::{Client, Method, Response};
+    use sam_agent::controller::{Controller, ControllerConfig, HOP_PATH};
+    use sam_core::auth::ChallengeKey;
+    use sam_core::compute::MemoryCompute;
+    use sam_core::keys::Ed25519Signer;
+    use sam_core::replica::{ControlUrls, Replica};
+    use sam_core::store::MemoryStore;
+    use sam_core::time::Clock as _;
+    use sam_core::{Error, ErrorKind, Result, Sam, Secret};
+    use sam_providers::system::SystemClock;
+    use sam_server::config::ServerConfig;
+    use sam_server::{Access, App, AppParts, Backing, Schema, Upkeep, server};
+    use serde_json::{Value, json};
+    use tokio::sync::oneshot;
+    use tokio_util::sync::{CancellationToken, DropGuard};
+    use tower::ServiceExt as _;
+
+    /// Longest wait for anything.
+    const LIMIT: Duration = Duration::from_mins(1);
+
+    async fn within<F: Future>(what: &str, work: F) -> F::Output {
+        #[expect(clippy::disallowed_methods, reason = "every wait of a test has an end")]
+        let done = tokio::time::timeout(LIMIT, work).await;
+        done.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    }
+
+    /// A schema that is what the test says.
+    #[derive(Debug)]
+    struct Care(Mutex<Schema>);
+
+    #[async_trait]
+    impl Upkeep for Care {
+        async fn trim(&self) -> Result<()> {
+            Ok(())
+        }
+
+        async fn schema(&self) -> Result<Schema> {
+            Ok(*self.0.lock().unwrap())
+        }
+
+        async fn migrate(&self) -> Result<()> {
+            *self.0.lock().unwrap() = Schema::Current;
+            Ok(())
+        }
+
+        async fn back_up(&self, _to: &Path) -> Result<()> {
+            Err(Error::new(ErrorKind::Unsupported, "there is nothing to copy"))
+        }
+    }
+
+    /// What the replicas of one test share.
+    struct Home {
+        dir: tempfile::TempDir,
+        backing: Backing,
+        care: Arc<Care>,
+    }
+
+    struct Server {
+        url: String,
+        token: Option<String>,
+        _stop: DropGuard,
+    }
+
+    impl Home {
+        fn new(schema: Schema) -> Self {
+            let care = Arc::new(Care(Mutex::new(schema)));
+            let store = Arc::new(MemoryStore::new(Arc::new(SystemClock::new())));
+            let backing = Backing::shared(store, Arc::clone(&care) as _);
+            Self { dir: tempfile::tempdir().unwrap(), backing, care }
+        }
+
+        fn config(&self, name: &str) -> ServerConfig {
+            let data = self.dir.path().join(name);
+            let listen = "127.0.0.1:0".parse().unwrap();
+            let mut config = ServerConfig::new(listen, data, vec!["/bin/false".into()]);
+            config.keys_file = self.dir.path().join("keys.json");
+            config.nodes_dir = self.dir.path().join("nodes");
+            config
+        }
+
+        async fn start(&self, config: ServerConfig) -> Result<Server> {
+            let (teller, told) = oneshot::channel();
+            let stop = CancellationToken::new();
+            let started = move |started: server::Started| drop(teller.send(started));
+            let running = server::run_on(
+                self.backing.clone(),
+                config,
+                started,
+                stop.clone().cancelled_owned(),
+            );
+            let running = tokio::spawn(running);
+            let started = match within("a replica starts", told).await {
+                Ok(started) => started,
+                Err(_) => return Err(running.await.unwrap().expect_err("it did not start")),
+            };
+            let token = started.fresh_admin_token.map(|token| token.expose().clone());
+            let url = format!("http://{}", started.address);
+            Ok(Server { url, token, _stop: stop.drop_guard() })
+        }
+    }
+
+    impl Server {
+        async fn ask(&self, method: Method, path: &str, token: &str, body: &Value) -> Response {
+            let client = Client::builder().timeout(LIMIT).build().unwrap();
+            let request = client.request(method, format!("{}{path}", self.url)).bearer_auth(token);
+            request.json(body).send().await.unwrap()
+        }
+
+        /// Reads from the feed until so many changes were seen; each is its id and its data.
+        async fn changes(&self, token: &str, after: &str, enough: usize) -> Vec<(String, String)> {
+            let request = Client::new().get(format!("{}/api/events", self.url));
+            let request = request.bearer_auth(token).header("last-event-id", after);
+            let mut pieces = request.send().await.unwrap().bytes_stream();
+            let mut text = String::new();
+            let reading = async {
+                loop {
+                    let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+                    let events =
+                        whole.split("\n\n").filter(|event| event.contains("event: change"));
+                    let field = |event: &str, name: &str| {
+                        let found = event.lines().find_map(|line| line.strip_prefix(name));
+                        found.unwrap().to_owned()
+                    };
+                    let found: Vec<_> = events
+                        .map(|event| (field(event, "id: "), field(event, "data: ")))
+                        .collect();
+                    if found.len() >= enough {
+                        return found;
+                    }
+                    let piece = pieces.next().await.expect("the stream goes on").unwrap();
+                    text.push_str(std::str::from_utf8(&piece).unwrap());
+                }
+            };
+            within("changes come", reading).await
+        }
+
+        async fn head(&self, token: &str) -> String {
+            let request = Client::new().get(format!("{}/api/events", self.url)).bearer_auth(token);
+            let mut response = request.send().await.unwrap();
+            let first = within("the stream begins", response.chunk()).await.unwrap().unwrap();
+            let first = String::from_utf8(first.to_vec()).unwrap();
+            first.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stream_goes_on_at_another_replica_after_the_last_event_seen() {
+        let home = Home::new(Schema::Current);
+        let a = home.start(home.config("a")).await.unwrap();
+        let b = home.start(home.config("b")).await.unwrap();
+        let token = a.token.clone().expect("the first one makes the keys");
+        assert_eq!(b.token, None);
+        let start = a.head(&token).await;
+        let body = json!({"repo": "octo/hello", "name": "one"});
+        let made = a.ask(Method::POST, "/api/workspaces", &token, &body).await;
+        assert_eq!(made.status(), 201);
+        let all = a.changes(&token, &start, 3).await;
+        assert_eq!(b.changes(&token, &start, 3).await[..3], all[..3]);
+        let rest = b.changes(&token, &all[0].0, 2).await;
+        assert_eq!(rest[..2], all[1..3]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn while_the_schema_is_behind_a_server_is_not_ready_and_does_no_work() {
+        let home = Home::new(Schema::Behind { found: 1, wanted: 2 });
+        let server = home.start(home.config("a")).await.unwrap();
+        let token = server.token.clone().unwrap();
+        let ready = server.ask(Method::GET, "/readyz", &token, &Value::Null).await;
+        assert_eq!(ready.status(), 503);
+        assert_eq!(ready.headers()["content-type"], "application/problem+json");
+        let problem: Value = ready.json().await.unwrap();
+        assert_eq!(problem["code"], "unavailable");
+        assert!(problem["hint"].as_str().unwrap().contains("sam-server migrate"), "{problem}");
+        let alive = server.ask(Method::GET, "/healthz", &token, &Value::Null).await;
+        assert_eq!(alive.status(), 200);
+        let body = json!({"repo": "octo/hello", "name": "one"});
+        let made = server.ask(Method::POST, "/api/workspaces", &token, &body).await;
+        assert_eq!(made.status(), 201);
+        let state = async || {
+            let shown = server.ask(Method::GET, "/api/workspaces/one", &token, &Value::Null).await;
+            shown.json::<Value>().await.unwrap()["state"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(state().await, "requested");
+        home.care.migrate().await.unwrap();
+        let ready = server.ask(Method::GET, "/readyz", &token, &Value::Null).await;
+        assert_eq!(ready.status(), 200);
+        let begun = async { while state().await == "requested" {} };
+        within("work begins", begun).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replica_with_other_keys_or_other_nodes_is_refused_and_told_what_to_do() {
+        let home = Home::new(Schema::Current);
+        let _a = home.start(home.config("a")).await.unwrap();
+        let mut foreign = home.config("b");
+        foreign.keys_file = home.dir.path().join("other.json");
+        let mut elsewhere = home.config("b");
+        elsewhere.nodes_dir = home.dir.path().join("elsewhere");
+        for (config, word) in [(foreign, "SAM_KEYS_FILE"), (elsewhere, "SAM_NODES_DIR")] {
+            let error = home.start(config).await.err().expect("it is refused");
+            assert_eq!(error.kind(), ErrorKind::Conflict);
+            assert!(error.hint().unwrap().contains(word), "{error}");
+        }
+        home.start(home.config("b")).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_door_for_replicas_is_shut_for_everybody_else() {
+        let home = Home::new(Schema::Current);
+        let server = home.start(home.config("a")).await.unwrap();
+        let token = server.token.clone().unwrap();
+        for method in [Method::GET, Method::POST] {
+            let answer = server.ask(method, HOP_PATH, &token, &Value::Null).await;
+            assert_eq!(answer.status(), 401);
+            assert_eq!(answer.json::<Value>().await.unwrap()["code"], "unauthenticated");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_shutting_down_is_alive_and_not_ready() {
+        let clock = Arc::new(SystemClock::new());
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let sam = Sam::builder(store, Arc::new(MemoryCompute::new())).build().unwrap();
+        let signer = Arc::new(Ed25519Signer::from_seed(&Secret::new([1; 32])));
+        let shutdown = CancellationToken::new();
+        let app = App::new(AppParts {
+            sam,
+            controller: Controller::new(ControllerConfig::new("t".into(), signer, clock.clone())),
+            challenge: ChallengeKey::new(Secret::new([2; 32])),
+            server_keys: Vec::new(),
+            access: Access::Owner,
+            replica: Replica::new("t", ""),
+            control_urls: ControlUrls::new(["memory:"]),
+            upkeep: None,
+            started_at: clock.now(),
+            local_repos: false,
+            shutdown: shutdown.clone(),
+            daemon: None,
+        });
+        let router = sam_server::router(app);
+        let status = async |path: &str| {
+            let request = http::Request::get(path).body(Body::empty()).unwrap();
+            router.clone().oneshot(request).await.unwrap().status().as_u16()
+        };
+        assert_eq!((status("/healthz").await, status("/readyz").await), (200, 200));
+        shutdown.cancel();
+        assert_eq!((status("/healthz").await, status("/readyz").await), (200, 503));
+    }
+}
