@@ -12,18 +12,21 @@ pub mod engine;
 pub mod entropy;
 pub mod error;
 pub mod forge;
+pub mod hold;
 pub mod http;
 pub mod id;
-
 pub mod keys;
 pub mod layer;
 pub mod node;
 pub mod node_link;
+pub mod orphan;
 pub mod page;
 pub mod policy;
 pub mod request;
 pub mod sam;
+pub mod spend;
 pub mod store;
+pub mod sweep;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;

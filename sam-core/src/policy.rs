@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::spend::SpendCap;
 use crate::time::Timestamp;
 
 /// What decisions follow.
@@ -20,9 +21,26 @@ pub struct Policy {
     pub backoff_first: Duration,
     /// Longest pause after failures.
     pub backoff_max: Duration,
-    /// How long a create whose reply was lost may still take effect; a deletion looks again after
-    /// it before it calls the machine gone.
+    /// How long, at least, a create whose reply was lost may still take effect; a deletion looks
+    /// again after it before it calls the machine gone. What the provider claims counts when it is
+    /// longer.
     pub create_settles_within: Duration,
+    /// From losing a node's agent until its workspaces count as interrupted.
+    pub unreachable_patience: Duration,
+    /// Longest life of a workspace, whoever uses it; no limit when absent.
+    pub workspace_lifetime_max: Option<Duration>,
+    /// How long a node without workspaces is kept for its owner's next one; zero deletes it with its
+    /// workspace. A kept node costs what a used one does.
+    pub keep_warm: Duration,
+    /// What an owner may spend.
+    pub spend: SpendCap,
+    /// Between two looks at the hold on automatic deletion by something that waits for its end.
+    pub hold_poll: Duration,
+    /// Between two sweeps of what a credential owns.
+    pub sweep_every: Duration,
+    /// From first seeing something that no record answers for until it is deleted. Longer than a
+    /// provider's listing may be behind.
+    pub orphan_grace: Duration,
 }
 
 impl Default for Policy {
@@ -34,7 +52,14 @@ impl Default for Policy {
             ready_poll: Duration::from_mins(1),
             backoff_first: Duration::from_millis(500),
             backoff_max: Duration::from_mins(5),
-            create_settles_within: Duration::from_mins(2),
+            create_settles_within: Duration::ZERO,
+            unreachable_patience: Duration::from_mins(10),
+            workspace_lifetime_max: None,
+            keep_warm: Duration::ZERO,
+            spend: SpendCap::default(),
+            hold_poll: Duration::from_mins(1),
+            sweep_every: Duration::from_mins(10),
+            orphan_grace: Duration::from_mins(10),
         }
     }
 }

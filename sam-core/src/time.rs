@@ -64,6 +64,39 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A calendar month in UTC, written `2026-11`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Month {
+    /// The year.
+    pub year: i16,
+    /// The month, from 1.
+    pub month: i8,
+}
+
+impl Month {
+    /// Returns the month of a point in time; one out of range counts as the first month of 1970.
+    pub fn of(at: Timestamp) -> Self {
+        let date = jiff::Timestamp::from_microsecond(at.0)
+            .unwrap_or_default()
+            .to_zoned(jiff::tz::TimeZone::UTC);
+        Self { year: date.year(), month: date.month() }
+    }
+
+    /// Returns its first moment.
+    pub fn start(self) -> Timestamp {
+        let first = jiff::civil::Date::new(self.year, self.month, 1)
+            .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC));
+        first.map_or(Timestamp::EPOCH, |first| Timestamp(first.timestamp().as_microsecond()))
+    }
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
 /// Tells the time and waits for it.
 ///
 /// # Contract

@@ -19,8 +19,12 @@ use sam_core::volume::VolumeProvider;
 use sam_core::{NodeId, Result, Secret};
 
 /// Cases that say nothing about this provider, by name.
-const NOT_APPLICABLE: [&str; 2] =
-    ["a_claimed_region_is_on_offer", "there_is_no_power_where_none_is_claimed"];
+const NOT_APPLICABLE: [&str; 4] = [
+    "a_claimed_region_is_on_offer",
+    "there_is_no_power_where_none_is_claimed",
+    "nothing_is_owned_where_no_list_is_claimed",
+    "there_are_no_volumes_where_none_are_claimed",
+];
 
 /// What can be wrong with a provider, and the case that must say so.
 const FLAWS: [(Flaw, &str); 9] = [
@@ -138,6 +142,10 @@ impl ComputeProvider for Memory {
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
         self.compute.volumes()
     }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        Some(self)
+    }
 }
 
 #[async_trait]
@@ -168,10 +176,6 @@ impl OwnedResources for Memory {
 #[async_trait]
 impl ComputeHarness for Memory {
     fn compute(&self) -> &dyn ComputeProvider {
-        self
-    }
-
-    fn owned(&self) -> &dyn OwnedResources {
         self
     }
 

@@ -9,6 +9,16 @@ pub(crate) async fn sleep_until(moment: Instant) {
     tokio::time::sleep_until(tokio::time::Instant::from_std(moment)).await;
 }
 
+/// Waits for something no longer than `span`; `None` when that was too short.
+#[cfg(feature = "postgres")]
+#[expect(clippy::disallowed_methods, reason = "this is the module the rule points to")]
+pub(crate) async fn within<T>(
+    span: std::time::Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::time::timeout(span, work).await.ok()
+}
+
 /// The end of a bounded wait that looks again and again.
 #[cfg(feature = "process")]
 #[derive(Debug, Clone, Copy)]

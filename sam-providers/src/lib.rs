@@ -1,10 +1,16 @@
 //! Implementations of `sam-core`'s effect traits. Each is a feature of its own, none is on by
 //! default, and none knows another.
 
-#[cfg(feature = "system")]
+#[cfg(feature = "postgres")]
+mod batch;
+#[cfg(any(feature = "postgres", feature = "system"))]
 mod deadline;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "process")]
 pub mod process;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod retention;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "system")]

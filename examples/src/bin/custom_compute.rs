@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use sam_core::Page;
 use sam_core::compute::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
-    MachineKey, PowerControl,
+    MachineKey, OwnedResources, PowerControl,
 };
 use sam_core::engine::Stepped;
 use sam_core::store::MemoryStore;
@@ -103,6 +103,10 @@ impl ComputeProvider for FileCompute {
     }
 
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
+        None
+    }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
         None
     }
 }

@@ -44,6 +44,9 @@ macro_rules! forward {
             fn volumes(&self) -> Option<&dyn VolumeProvider> {
                 (**self).volumes()
             }
+            fn owned(&self) -> Option<&dyn OwnedResources> {
+                (**self).owned()
+            }
         }
 
         #[async_trait]

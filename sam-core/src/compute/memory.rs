@@ -7,15 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
+    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, Labels, ListMachines,
     ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl, Size,
     SizeOffer,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Page;
-use crate::volume::VolumeProvider;
+use crate::volume::{CreateVolume, MemoryVolumes, Volume, VolumeProvider};
 
-/// A provider whose machines exist as soon as they are asked for.
+/// A provider whose machines and volumes exist as soon as they are asked for.
 ///
 /// ```
 /// use sam_core::compute::{ComputeProvider, ListMachines, MemoryCompute};
@@ -27,6 +27,7 @@ use crate::volume::VolumeProvider;
 #[derive(Debug, Default)]
 pub struct MemoryCompute {
     machines: Mutex<BTreeMap<MachineKey, Machine>>,
+    volumes: MemoryVolumes,
 }
 
 impl MemoryCompute {
@@ -46,7 +47,7 @@ impl fmt::Display for MemoryCompute {
     }
 }
 
-/// Machines per page.
+/// Machines, or resources, per page.
 const PAGE: usize = 100;
 
 #[async_trait]
@@ -54,6 +55,8 @@ impl ComputeProvider for MemoryCompute {
     fn capabilities(&self) -> ComputeCapabilities {
         ComputeCapabilities::minimal()
             .with_power()
+            .with_volumes()
+            .with_owned()
             .with_create_settles_within(std::time::Duration::ZERO)
     }
 
@@ -99,6 +102,8 @@ impl ComputeProvider for MemoryCompute {
 
     async fn delete_machine(&self, key: &MachineKey) -> Result<Deletion> {
         self.lock().remove(key);
+        // Volumes outlive the machine they are attached to.
+        self.volumes.detach_all(key);
         Ok(Deletion::Gone)
     }
 
@@ -107,7 +112,11 @@ impl ComputeProvider for MemoryCompute {
     }
 
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
-        None
+        Some(self)
+    }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        Some(self)
     }
 }
 
@@ -125,15 +134,77 @@ impl PowerControl for MemoryCompute {
 }
 
 #[async_trait]
+impl VolumeProvider for MemoryCompute {
+    async fn create_volume(&self, request: &CreateVolume) -> Result<Volume> {
+        self.volumes.create_volume(request).await
+    }
+
+    async fn volume(&self, key: &str) -> Result<Option<Volume>> {
+        self.volumes.volume(key).await
+    }
+
+    async fn list_volumes(&self, labels: &Labels) -> Result<Vec<Volume>> {
+        self.volumes.list_volumes(labels).await
+    }
+
+    async fn attach(&self, key: &str, machine: &MachineKey) -> Result<()> {
+        // Held until it is attached, so that the machine is not deleted meanwhile; nothing in
+        // memory waits.
+        let machines = self.lock();
+        if !machines.contains_key(machine) {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no machine {machine}")));
+        }
+        self.volumes.attach_now(key, machine)
+    }
+
+    async fn detach(&self, key: &str) -> Result<()> {
+        self.volumes.detach(key).await
+    }
+
+    async fn grow(&self, key: &str, size_gib: u32) -> Result<Volume> {
+        self.volumes.grow(key, size_gib).await
+    }
+
+    async fn delete_volume(&self, key: &str) -> Result<()> {
+        self.volumes.delete_volume(key).await
+    }
+}
+
+#[async_trait]
 impl OwnedResources for MemoryCompute {
     async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
-        let listing = ListMachines::new(query.labels.clone()).with_after(query.after.clone());
-        let page = self.list_machines(&listing).await?;
-        Ok(page.map(|m| OwnedResource::new("machine", m.provider_id, m.labels)))
+        let machines: Vec<Machine> = self.lock().values().cloned().collect();
+        let volumes = self.volumes.list_volumes(&query.labels).await?;
+        let left = machines
+            .into_iter()
+            .filter(|machine| machine.labels.contains(&query.labels))
+            .map(OwnedResource::machine)
+            .chain(volumes.into_iter().map(OwnedResource::volume))
+            .filter(|resource| query.after.as_ref().is_none_or(|after| place(resource) > *after));
+        Ok(Page::first(left, PAGE, place))
     }
 
     async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
-        self.lock().retain(|_, machine| machine.provider_id != resource.provider_id);
-        Ok(())
+        match &*resource.sort {
+            OwnedResource::MACHINE => {
+                let found = self
+                    .lock()
+                    .values()
+                    .find(|m| m.provider_id == resource.provider_id)
+                    .map(|m| m.key.clone());
+                if let Some(key) = found {
+                    self.delete_machine(&key).await?;
+                }
+                Ok(())
+            }
+            OwnedResource::VOLUME => self.volumes.delete_volume(&resource.provider_id).await,
+            // Nothing else is made here, so nothing else is left.
+            _ => Ok(()),
+        }
     }
+}
+
+/// Where a resource stands in the listing: sorts come in order of their names.
+fn place(resource: &OwnedResource) -> String {
+    format!("{}/{}", resource.sort, resource.provider_id)
 }

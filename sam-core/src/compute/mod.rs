@@ -3,6 +3,7 @@
 mod forward;
 mod memory;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::Secret;
 use crate::error::Result;
 use crate::id::NodeId;
 use crate::page::Page;
+use crate::volume::Volume;
 
 pub use self::memory::MemoryCompute;
 
@@ -76,6 +78,10 @@ pub trait ComputeProvider: fmt::Debug + fmt::Display + Send + Sync + 'static {
 
     /// Returns volumes, where the provider has them.
     fn volumes(&self) -> Option<&dyn super::volume::VolumeProvider>;
+
+    /// Returns the list of everything it made, where the provider keeps one. Without it nobody can
+    /// look for what no record knows.
+    fn owned(&self) -> Option<&dyn OwnedResources>;
 }
 
 /// Switches machines on and off.
@@ -343,6 +349,8 @@ pub struct ComputeCapabilities {
     pub power: bool,
     /// Volumes can be created and attached.
     pub volumes: bool,
+    /// Everything it made can be listed and deleted one by one.
+    pub owned: bool,
     /// The caller may name a region.
     pub regions: bool,
     /// A machine's disk survives being switched off.
@@ -357,6 +365,7 @@ impl ComputeCapabilities {
         Self {
             power: false,
             volumes: false,
+            owned: false,
             regions: false,
             disk_survives_power_off: false,
             create_settles_within: Duration::from_mins(2),
@@ -375,6 +384,13 @@ impl ComputeCapabilities {
     #[must_use]
     pub const fn with_volumes(mut self) -> Self {
         self.volumes = true;
+        self
+    }
+
+    /// Claims a list of everything it made.
+    #[must_use]
+    pub const fn with_owned(mut self) -> Self {
+        self.owned = true;
         self
     }
 
@@ -458,21 +474,46 @@ impl ListMachines {
 }
 
 /// Something an adapter made: a machine, an address, a volume, a certificate …
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OwnedResource {
-    /// What it is, in one word: `machine`, `volume`, …
-    pub sort: &'static str,
+    /// What it is, in one word: [`Self::MACHINE`], [`Self::VOLUME`], `address`, …
+    pub sort: Cow<'static, str>,
     /// The provider's own id.
     pub provider_id: String,
+    /// The caller's name for it, such as the text of a [`MachineKey`], where it has one.
+    pub key: Option<String>,
     /// What it carries.
     pub labels: Labels,
 }
 
 impl OwnedResource {
-    /// Describes a resource.
-    pub const fn new(sort: &'static str, provider_id: String, labels: Labels) -> Self {
-        Self { sort, provider_id, labels }
+    /// The sort of a machine.
+    pub const MACHINE: &'static str = "machine";
+    /// The sort of a volume.
+    pub const VOLUME: &'static str = "volume";
+
+    /// Describes a resource that its maker has no name for.
+    pub fn new(sort: impl Into<Cow<'static, str>>, provider_id: String, labels: Labels) -> Self {
+        Self { sort: sort.into(), provider_id, key: None, labels }
+    }
+
+    /// Describes a machine.
+    pub fn machine(machine: Machine) -> Self {
+        let key = machine.key.to_string();
+        Self::new(Self::MACHINE, machine.provider_id, machine.labels).with_key(key)
+    }
+
+    /// Describes a volume, where the provider knows it by its key.
+    pub fn volume(volume: Volume) -> Self {
+        Self::new(Self::VOLUME, volume.key.clone(), volume.labels).with_key(volume.key)
+    }
+
+    /// Tells the caller's name for it.
+    #[must_use]
+    pub fn with_key(mut self, key: String) -> Self {
+        self.key = Some(key);
+        self
     }
 }
 
@@ -490,5 +531,12 @@ impl ListOwned {
     /// Asks for the first page.
     pub const fn new(labels: Labels) -> Self {
         Self { labels, after: None }
+    }
+
+    /// Continues a listing.
+    #[must_use]
+    pub fn with_after(mut self, after: Option<String>) -> Self {
+        self.after = after;
+        self
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::stored::Stored;
 use crate::error::Result;
-use crate::store::{Due, RecordKey, UniqueChange, Write};
+use crate::store::{Due, Expect, RecordKey, UniqueChange, Write};
 use crate::time::Timestamp;
 
 /// A kind of record with its decisions and its effects.
@@ -98,6 +98,9 @@ pub struct Transition<R> {
     pub also: Vec<Write>,
     /// Other records to look at soon.
     pub wakes: Vec<RecordKey>,
+    /// What must hold of records that are not written: where it does not, the outside is looked at
+    /// again.
+    pub checks: Vec<(RecordKey, Expect)>,
 }
 
 impl<R> Transition<R> {
@@ -110,6 +113,7 @@ impl<R> Transition<R> {
             unique: Vec::new(),
             also: Vec::new(),
             wakes: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
@@ -131,6 +135,13 @@ impl<R> Transition<R> {
     #[must_use]
     pub fn with_also(mut self, write: Write) -> Self {
         self.also.push(write);
+        self
+    }
+
+    /// Requires something of a record that is not written.
+    #[must_use]
+    pub fn with_check(mut self, key: RecordKey, expect: Expect) -> Self {
+        self.checks.push((key, expect));
         self
     }
 

@@ -65,9 +65,13 @@ impl<L: Layer, P: ComputeProvider> ComputeProvider for Layered<L, P> {
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
         self.inner.volumes().map(|_| -> &dyn VolumeProvider { self })
     }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        self.inner.owned().map(|_| -> &dyn OwnedResources { self })
+    }
 }
 
-/// Reached only when a provider's power control comes and goes.
+/// Reached only when a part of a provider comes and goes.
 fn gone(provider: &impl fmt::Display, what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("{provider} has no {what}"))
 }
@@ -79,6 +83,10 @@ impl<L, P: ComputeProvider> Layered<L, P> {
 
     fn inner_volumes(&self) -> Result<&dyn VolumeProvider> {
         self.inner.volumes().ok_or_else(|| gone(&self.inner, "volumes"))
+    }
+
+    fn inner_owned(&self) -> Result<&dyn OwnedResources> {
+        self.inner.owned().ok_or_else(|| gone(&self.inner, "list of what it made"))
     }
 }
 
@@ -133,13 +141,14 @@ impl<L: Layer, P: ComputeProvider> VolumeProvider for Layered<L, P> {
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl<L: Layer, P: OwnedResources + fmt::Display> OwnedResources for Layered<L, P> {
+impl<L: Layer, P: ComputeProvider> OwnedResources for Layered<L, P> {
     async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
-        self.layer.around(&self.inner, reads("list_owned"), || self.inner.list_owned(query)).await
+        let (inner, call) = (self.inner_owned()?, reads("list_owned"));
+        self.layer.around(&self.inner, call, || inner.list_owned(query)).await
     }
 
     async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
-        let call = changes("delete_owned");
-        self.layer.around(&self.inner, call, || self.inner.delete_owned(resource)).await
+        let (inner, call) = (self.inner_owned()?, changes("delete_owned"));
+        self.layer.around(&self.inner, call, || inner.delete_owned(resource)).await
     }
 }

@@ -7,8 +7,8 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::compute::{
-    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
-    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, PowerControl,
+    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
+    MachineKey, OwnedResources, PowerControl,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Page;
@@ -80,16 +80,8 @@ impl<P: ComputeProvider> ComputeProvider for Guarded<P> {
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
         self.0.volumes().filter(|_| self.0.capabilities().volumes)
     }
-}
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<P: OwnedResources> OwnedResources for Guarded<P> {
-    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
-        self.0.list_owned(query).await
-    }
-
-    async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
-        self.0.delete_owned(resource).await
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        self.0.owned().filter(|_| self.0.capabilities().owned)
     }
 }

@@ -299,7 +299,7 @@ fn a_guard_refuses_what_is_not_claimed_before_it_is_sent() {
     assert_eq!(meter.tally("create_machine").calls, 0);
     compute.create_machine(&request()).now_or_never().unwrap().unwrap();
     assert_eq!(meter.tally("create_machine").calls, 1);
-    assert!(compute.power().is_some() && compute.volumes().is_none());
+    assert!(compute.power().is_some() && compute.volumes().is_some());
 }
 
 #[test]

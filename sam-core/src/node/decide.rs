@@ -5,6 +5,8 @@
 //! no longer take effect.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::time::Duration;
+
 use super::record::{NodeRecord, NodeState, NodeWish};
 use super::resource::{NodeDecision, NodeEffect, NodeLook, NodeObservation};
 use crate::compute::{Deletion, Machine, Power};
@@ -12,6 +14,7 @@ use crate::engine::{Decision, Transition};
 use crate::error::{Effect, Error, ErrorKind, ErrorRecord, Result, Retry};
 use crate::node_link::Readiness;
 use crate::policy::Policy;
+use crate::spend::SpendRecord;
 use crate::store::Due;
 use crate::time::Timestamp;
 
@@ -24,6 +27,9 @@ pub fn decide(
 ) -> NodeDecision {
     let step = Step { node, now, policy };
     let gone = node.wish == NodeWish::Gone;
+    if !gone && let Some(decision) = step.unused(observation) {
+        return decision;
+    }
     match node.state {
         NodeState::Requested if gone => step.deleted(),
         NodeState::Requested => step.create(),
@@ -88,14 +94,64 @@ impl Step<'_> {
         Box::new(Transition::new(next, event).with_wakes(self.node.workspace_keys()))
     }
 
-    fn late(&self, deadline: std::time::Duration) -> bool {
+    /// A node that nobody uses goes when it was kept long enough. Nobody asked for that, so it is
+    /// subject to the hold.
+    fn unused(&self, observation: Option<&NodeObservation>) -> Option<NodeDecision> {
+        let unused = self.node.workspaces.is_empty() || self.node.retired;
+        let since = self.node.unused_since.filter(|_| unused)?;
+        let kept = match self.node.state {
+            NodeState::Ready | NodeState::Unreachable if !self.node.retired => {
+                self.policy.keep_warm
+            }
+            NodeState::Requested
+            | NodeState::Creating
+            | NodeState::Booting
+            | NodeState::Ready
+            | NodeState::Unreachable
+            | NodeState::Failed
+            | NodeState::Lost => Duration::ZERO,
+            NodeState::Draining
+            | NodeState::Deleting
+            | NodeState::Deleted
+            | NodeState::Recovered => return None,
+        };
+        if self.now.since(since) < kept {
+            return None;
+        }
+        Some(match observation {
+            Some(NodeObservation::Hold(hold)) => match hold.clearance() {
+                Some((key, expect)) => {
+                    let next = self.node.wished(NodeWish::Gone);
+                    let transition = Transition::new(next, "unused_node_given_up");
+                    Decision::Write(Box::new(transition.with_check(key, expect)))
+                }
+                None => Decision::rest_for(self.policy.hold_poll),
+            },
+            _ => Decision::Look(NodeLook::Hold),
+        })
+    }
+
+    /// How long a ready node may rest that nobody wakes.
+    fn ready_rest(&self) -> Duration {
+        let left = match self.node.unused_since {
+            Some(since) if self.node.workspaces.is_empty() => {
+                self.policy.keep_warm.saturating_sub(self.now.since(since))
+            }
+            _ => self.policy.ready_poll,
+        };
+        self.policy.ready_poll.min(left)
+    }
+
+    fn late(&self, deadline: Duration) -> bool {
         self.now.since(self.node.created_at) >= deadline
     }
 
     fn timeout(&self, step: &str) -> ErrorRecord {
         let spent = self.policy.provision_deadline.as_secs();
         let last = self.node.error.as_ref().map(|error| format!(": {}", error.message));
-        let message = format!("no agent called within {spent} s{}", last.unwrap_or_default());
+        let phase = self.node.boot_phase();
+        let last = last.unwrap_or_default();
+        let message = format!("it was not ready within {spent} s: {phase}{last}");
         ErrorRecord::new(ErrorKind::Timeout, step, message)
             .with_hint("look at the node's log, then delete the workspace and create it again")
     }
@@ -148,18 +204,18 @@ impl Step<'_> {
         let mut next = self.node.moved_to(NodeState::Ready, self.now);
         next.instance = Some(readiness.instance.clone());
         next.error = None;
-        let transition = self.wake(next, "node_ready").with_due(Due::In(self.policy.ready_poll));
+        let transition = self.wake(next, "node_ready").with_due(Due::In(self.ready_rest()));
         Decision::Write(Box::new(transition))
     }
 
     fn still_ready(&self, readiness: &Readiness) -> NodeDecision {
         if self.node.instance.as_ref() == Some(&readiness.instance) {
-            return Decision::rest_for(self.policy.ready_poll);
+            return Decision::rest_for(self.ready_rest());
         }
         let mut next = self.node.clone();
         next.instance = Some(readiness.instance.clone());
         let transition = self.wake(next, "processes_lost");
-        Decision::Write(Box::new(transition.with_due(Due::In(self.policy.ready_poll))))
+        Decision::Write(Box::new(transition.with_due(Due::In(self.ready_rest()))))
     }
 
     /// A machine that is off by accident is switched on; one that is gone will never call.
@@ -226,7 +282,7 @@ impl Step<'_> {
                         let end = at.plus(self.policy.create_settles_within);
                         end.since(self.now)
                     }
-                    _ => std::time::Duration::ZERO,
+                    _ => Duration::ZERO,
                 };
                 if settled_in.is_zero() { self.deleted() } else { Decision::rest_for(settled_in) }
             }
@@ -240,6 +296,8 @@ impl Step<'_> {
     fn deleted(&self) -> NodeDecision {
         let mut next = self.node.moved_to(NodeState::Deleted, self.now);
         next.create_unsettled = false;
-        Decision::Write(Box::new(self.wake(next, "node_deleted").with_due(Due::Never)))
+        let spend = SpendRecord::key_of(&self.node.owner);
+        let transition = self.wake(next, "node_deleted").with_wakes([spend]);
+        Decision::Write(Box::new(transition.with_due(Due::Never)))
     }
 }

@@ -9,7 +9,7 @@ use crate::compute::{MachineKey, Size};
 use crate::engine::{InvalidTransition, Stored};
 use crate::error::{Error, ErrorKind, ErrorRecord, Result};
 use crate::id::{NodeId, WorkspaceId};
-use crate::store::{Index, Kind, RecordKey};
+use crate::store::{Index, IndexField, Kind, RecordKey};
 use crate::time::Timestamp;
 
 /// Where a node is in its life.
@@ -106,7 +106,8 @@ pub enum NodeWish {
     Kept,
 }
 
-/// A node as it is stored. Indexed by state, owner and provider.
+/// A node as it is stored. Indexed by state, owner and provider; a deleted one by state only, so
+/// that it is in nobody's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeRecord {
@@ -145,6 +146,15 @@ pub struct NodeRecord {
     /// The workspaces on it.
     #[serde(default)]
     pub workspaces: BTreeSet<WorkspaceId>,
+    /// Since when there is none on it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused_since: Option<Timestamp>,
+    /// The workspace on it has failed: it takes no other, and goes unless deletion is held.
+    #[serde(default)]
+    pub retired: bool,
+    /// The store epoch it was asked for in; its machine carries it as a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
     /// Failures in a row in this state.
     #[serde(default)]
     pub attempts: u32,
@@ -160,6 +170,10 @@ pub struct NodeRecord {
 impl NodeRecord {
     /// The kind of its record.
     pub const KIND: Kind = Kind::new("node");
+    /// Indexed by owner.
+    pub const BY_OWNER: IndexField = IndexField::Second;
+    /// Indexed by provider.
+    pub const BY_PROVIDER: IndexField = IndexField::Third;
 
     /// Describes a node that is wanted for a workspace.
     pub fn requested(id: NodeId, owner: String, provider: String, now: Timestamp) -> Self {
@@ -178,6 +192,9 @@ impl NodeRecord {
             public_key: None,
             instance: None,
             workspaces: BTreeSet::new(),
+            unused_since: None,
+            retired: false,
+            epoch: None,
             attempts: 0,
             error: None,
             created_at: now,
@@ -198,6 +215,69 @@ impl NodeRecord {
     /// Returns the keys of the workspaces on it.
     pub fn workspace_keys(&self) -> impl Iterator<Item = RecordKey> + '_ {
         self.workspaces.iter().map(|&id| crate::workspace::WorkspaceRecord::key_of(id))
+    }
+
+    /// Describes a machine that no record knew, for a person to decide on.
+    pub fn recovered(
+        id: NodeId,
+        owner: String,
+        provider: String,
+        provider_id: String,
+        now: Timestamp,
+    ) -> Self {
+        let state = NodeState::Recovered;
+        // A create whose reply was lost may be what made it, and another may follow.
+        let (create_at, create_unsettled) = (Some(now), true);
+        let provider_id = Some(provider_id);
+        let requested = Self::requested(id, owner, provider, now);
+        Self { state, provider_id, create_at, create_unsettled, ..requested }
+    }
+
+    /// Returns it with one more workspace.
+    #[must_use]
+    pub fn taken_by(&self, workspace: WorkspaceId) -> Self {
+        let mut next = self.clone();
+        next.workspaces.insert(workspace);
+        next.unused_since = None;
+        next
+    }
+
+    /// Returns it without a workspace.
+    #[must_use]
+    pub fn left_by(&self, workspace: WorkspaceId, now: Timestamp) -> Self {
+        let mut next = self.clone();
+        next.workspaces.remove(&workspace);
+        next.unused_since = next.workspaces.is_empty().then_some(now);
+        next
+    }
+
+    /// Returns it of no more use.
+    #[must_use]
+    pub fn retired(&self, now: Timestamp) -> Self {
+        Self { retired: true, unused_since: Some(now), ..self.clone() }
+    }
+
+    /// Returns whether a workspace of this owner and size can be put on it at once.
+    pub fn is_free_for(&self, owner: &str, provider: &str, size: Size) -> bool {
+        self.state == NodeState::Ready
+            && self.wish == NodeWish::Kept
+            && !self.retired
+            && self.workspaces.is_empty()
+            && self.owner == owner
+            && self.provider == provider
+            && self.size == size
+    }
+
+    /// Returns how far its start is, for people.
+    pub const fn boot_phase(&self) -> &'static str {
+        match (self.state, self.public_key.is_some()) {
+            (NodeState::Requested, _) => "nothing was asked for yet",
+            (NodeState::Creating, _) => "the provider has not confirmed the machine",
+            (NodeState::Booting, false) => "the machine is there, its agent has not called",
+            (_, false) => "its agent never called",
+            (NodeState::Booting, true) => "its agent has called, and opened no link",
+            (_, true) => "its agent had called",
+        }
     }
 
     /// Returns it in another state, with no failures counted.
@@ -236,7 +316,11 @@ impl Stored for NodeRecord {
     }
 
     fn index(&self) -> Index {
-        [Some(self.state.code().to_owned()), Some(self.owner.clone()), Some(self.provider.clone())]
+        let state = Some(self.state.code().to_owned());
+        match self.state {
+            NodeState::Deleted => [state, None, None],
+            _ => [state, Some(self.owner.clone()), Some(self.provider.clone())],
+        }
     }
 
     fn format(&self) -> u32 {

@@ -10,8 +10,10 @@ use crate::auth::BootKey;
 use crate::compute::{BootData, ComputeProvider, CreateMachine, Deletion, Labels, Machine, Power};
 use crate::engine::{Decision, InvalidTransition, Resource};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hold::Hold;
 use crate::node_link::{NodeLink, Readiness};
 use crate::policy::Policy;
+use crate::store::Store;
 use crate::time::Timestamp;
 
 /// A decision about a node.
@@ -21,6 +23,8 @@ pub type NodeDecision = Decision<NodeResource>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeLook {
+    /// Is automatic deletion held?
+    Hold,
     /// Does the agent answer?
     Readiness,
     /// Does the agent answer, and what does the provider say of the machine?
@@ -51,6 +55,8 @@ pub enum NodeObservation {
     Deleted(Result<Deletion>),
     /// Of [`NodeEffect::Drain`].
     Drained(Result<()>),
+    /// Of [`NodeLook::Hold`].
+    Hold(Hold),
     /// Of [`NodeEffect::PowerOn`].
     Powered(Result<()>),
     /// Of [`NodeLook::Readiness`].
@@ -67,6 +73,7 @@ pub enum NodeObservation {
 /// Carries nodes.
 #[derive(Debug)]
 pub struct NodeResource {
+    store: Arc<dyn Store>,
     compute: Arc<dyn ComputeProvider>,
     link: Arc<dyn NodeLink>,
     policy: Policy,
@@ -79,13 +86,14 @@ pub struct NodeResource {
 impl NodeResource {
     /// Puts the parts together, with the default policy and no labels.
     pub fn new(
+        store: Arc<dyn Store>,
         compute: Arc<dyn ComputeProvider>,
         link: Arc<dyn NodeLink>,
         boot_key: BootKey,
         control_url: String,
     ) -> Self {
         let (policy, labels) = (Policy::default(), Labels::default());
-        Self { compute, link, policy, boot_key, control_url, labels }
+        Self { store, compute, link, policy, boot_key, control_url, labels }
     }
 
     /// Sets the spans and bounds of decisions.
@@ -103,11 +111,14 @@ impl NodeResource {
     }
 
     fn create_request(&self, node: &NodeRecord) -> Result<CreateMachine> {
-        let labels = self
+        let mut labels = self
             .labels
             .clone()
             .with(Labels::NODE, &node.id.to_string())?
             .with(Labels::OWNER, &node.owner)?;
+        if let Some(epoch) = &node.epoch {
+            labels = labels.with(Labels::EPOCH, epoch)?;
+        }
         let token = self.boot_key.token(node.id, crate::sam::BOOT_GENERATION);
         let boot = BootData::new(node.id, self.control_url.clone(), token);
         Ok(CreateMachine::new(node.machine_key(), boot)
@@ -149,10 +160,11 @@ impl Resource for NodeResource {
     }
 
     async fn look(&self, record: &NodeRecord, look: &NodeLook) -> NodeObservation {
-        let readiness = self.link.readiness(record.id).await;
         match look {
-            NodeLook::Readiness => NodeObservation::Readiness(readiness),
+            NodeLook::Hold => NodeObservation::Hold(Hold::look(&*self.store).await),
+            NodeLook::Readiness => NodeObservation::Readiness(self.link.readiness(record.id).await),
             NodeLook::Survey => {
+                let readiness = self.link.readiness(record.id).await;
                 // A connected agent needs no question to the provider.
                 let machine = match &readiness {
                     Ok(Some(_)) => Err(Error::new(ErrorKind::Unavailable, "not asked")),

@@ -7,6 +7,7 @@ use super::*;
 use crate::compute::{Deletion, Machine, MachineKey, Power};
 use crate::engine::Decision;
 use crate::error::{Effect, Error, ErrorKind};
+use crate::hold::Hold;
 use crate::id::{NodeId, WorkspaceId};
 use crate::node_link::Readiness;
 use crate::policy::Policy;
@@ -51,6 +52,8 @@ fn observations() -> Vec<(&'static str, Option<NodeObservation>)> {
         ("deletion in progress", Some(NodeObservation::Deleted(Ok(Deletion::InProgress)))),
         ("deletion failed", Some(NodeObservation::Deleted(Err(lost())))),
         ("drained", Some(NodeObservation::Drained(Ok(())))),
+        ("deletion held", Some(NodeObservation::Hold(Hold::Held))),
+        ("no hold", Some(NodeObservation::Hold(Hold::Clear { version: None }))),
         ("powered", Some(NodeObservation::Powered(Ok(())))),
         ("agent answers", Some(NodeObservation::Readiness(Ok(Some(ready("one")))))),
         ("agent answers anew", Some(NodeObservation::Readiness(Ok(Some(ready("two")))))),
@@ -127,7 +130,7 @@ fn what_may_have_been_bought_is_deleted_before_the_record_says_deleted() {
 
 #[test]
 fn a_lost_create_is_waited_for_before_the_machine_is_called_gone() {
-    let policy = Policy::default();
+    let policy = Policy { create_settles_within: Duration::from_mins(2), ..Policy::default() };
     let mut node = node(NodeState::Deleting, NodeWish::Gone);
     node.create_unsettled = true;
     let gone = NodeObservation::Deleted(Ok(Deletion::Gone));
@@ -157,6 +160,65 @@ fn a_node_that_never_calls_fails_after_the_deadline_and_wakes_its_workspaces() {
         transition.wakes,
         [crate::workspace::WorkspaceRecord::key_of(WorkspaceId::from_bits(9))]
     );
+}
+
+#[test]
+fn a_deadline_names_the_phase_it_ended_in() {
+    let policy = Policy::default();
+    let late = NOW.plus(policy.provision_deadline);
+    let mut node = node(NodeState::Booting, NodeWish::Kept);
+    for (key, phase) in [(None, "has not called"), (Some("key"), "opened no link")] {
+        node.public_key = key.map(str::to_owned);
+        let Decision::Write(transition) = decide(&node, None, late, &policy) else {
+            panic!("it is late");
+        };
+        let error = transition.record.error.unwrap();
+        assert!(error.message.contains(phase), "{}", error.message);
+    }
+}
+
+/// What becomes of a node that no workspace uses: state, minutes unused, what is known of the hold,
+/// and the decision under a policy that keeps nodes warm for ten minutes.
+#[test]
+fn an_unused_node_goes_when_it_was_kept_long_enough_and_nothing_is_held() {
+    use NodeState as S;
+    let clear = || Some(NodeObservation::Hold(Hold::Clear { version: Some(4) }));
+    let held = || Some(NodeObservation::Hold(Hold::Held));
+    let policy = Policy { keep_warm: Duration::from_mins(10), ..Policy::default() };
+    let cases = [
+        (S::Ready, 9, false, None, "look Readiness"),
+        (S::Ready, 10, false, None, "look Hold"),
+        (S::Ready, 10, false, clear(), "unused_node_given_up"),
+        (S::Ready, 10, false, held(), "rest"),
+        (S::Ready, 0, true, None, "look Hold"),
+        (S::Ready, 0, true, clear(), "unused_node_given_up"),
+        (S::Unreachable, 9, false, None, "look Survey"),
+        (S::Unreachable, 10, false, clear(), "unused_node_given_up"),
+        (S::Lost, 0, false, clear(), "unused_node_given_up"),
+        (S::Failed, 0, true, clear(), "unused_node_given_up"),
+        (S::Failed, 0, true, held(), "rest"),
+        (S::Recovered, 99, false, clear(), "rest"),
+        (S::Deleted, 99, false, clear(), "rest"),
+    ];
+    for (state, minutes, retired, observed, expected) in cases {
+        let mut node = node(state, NodeWish::Kept);
+        node.workspaces.clear();
+        node.unused_since = Some(NOW);
+        node.retired = retired;
+        let now = NOW.plus(Duration::from_mins(minutes));
+        let decided = match decide(&node, observed.as_ref(), now, &policy) {
+            Decision::Look(look) => format!("look {look:?}"),
+            Decision::Rest(_) => "rest".to_owned(),
+            Decision::Write(transition) => {
+                let key = crate::hold::HoldRecord::the_key();
+                let version = crate::store::Expect::Version(4);
+                assert_eq!(transition.checks, [(key, version)]);
+                transition.event.to_owned()
+            }
+            other => format!("{other:?}"),
+        };
+        assert_eq!(decided, expected, "{state:?} after {minutes} min, retired: {retired}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Putting the parts together, and checking that they agree.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::{Parts, Sam};
 use crate::Secret;
@@ -12,9 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Stack;
 use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
+use crate::orphan::OrphanResource;
 use crate::policy::Policy;
 use crate::request::RequestResource;
+use crate::spend::SpendResource;
 use crate::store::{Store, WorkerId};
+use crate::sweep::{Reach, Scope, SweepResource};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::workspace::WorkspaceResource;
 
@@ -36,23 +40,23 @@ pub struct SamBuilder {
     boot_key: Option<Secret<[u8; 32]>>,
     control_url: String,
     installation: String,
+    scopes: Vec<Scope>,
 }
 
 impl SamBuilder {
     pub(super) fn new(store: Arc<dyn Store>, compute: Arc<dyn ComputeProvider>) -> Self {
-        let create_settles_within = compute.capabilities().create_settles_within;
-        let policy = Policy { create_settles_within, ..Policy::default() };
         Self {
             store,
             compute,
             clock: None,
             entropy: None,
             link: None,
-            policy,
+            policy: Policy::default(),
             engine: EngineConfig::default(),
             boot_key: None,
             control_url: "memory:".to_owned(),
             installation: "local".to_owned(),
+            scopes: Vec::new(),
         }
     }
 
@@ -113,6 +117,14 @@ impl SamBuilder {
         self
     }
 
+    /// Adds what else is swept for things that no record answers for; what the compute provider made
+    /// is, where it can tell.
+    #[must_use]
+    pub fn sweep(mut self, scope: Scope) -> Self {
+        self.scopes.push(scope);
+        self
+    }
+
     /// Checks that the parts agree and puts them together.
     ///
     /// # Errors
@@ -137,15 +149,25 @@ impl SamBuilder {
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
         // No retry layer: the engine itself comes back, with its record at rest meanwhile.
         let layered = Stack::new(Arc::clone(&clock)).compute(self.compute);
-        let (compute, store) = (Arc::clone(&layered), Arc::clone(&self.store));
-        let node =
-            NodeResource::new(compute, Arc::clone(&link), boot_key.clone(), self.control_url)
-                .with_policy(self.policy.clone())
-                .with_labels(labels);
-        let provider = layered.to_string();
+        let mut policy = self.policy;
+        let claimed = layered.capabilities().create_settles_within;
+        policy.create_settles_within = policy.create_settles_within.max(claimed);
+        let store = || Arc::clone(&self.store);
+        let scopes = Scope::of_compute(&layered).into_iter().chain(self.scopes);
+        let reach = Arc::new(Reach::new(store(), scopes, self.installation));
+        let compute = || Arc::clone(&layered);
+        let node = NodeResource::new(
+            store(),
+            compute(),
+            Arc::clone(&link),
+            boot_key.clone(),
+            self.control_url,
+        )
+        .with_policy(policy.clone())
+        .with_labels(labels);
         let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
-        let workspace = WorkspaceResource::new(store, link, clock_too, entropy_too, provider)
-            .with_policy(self.policy);
+        let workspace = WorkspaceResource::new(store(), link, clock_too, entropy_too, compute())
+            .with_policy(policy.clone());
         let mut worker = [0; 8];
         entropy.fill(&mut worker);
         let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));
@@ -158,9 +180,22 @@ impl SamBuilder {
         )
         .with_resource(node)
         .with_resource(workspace)
-        .with_resource(RequestResource);
+        .with_resource(RequestResource)
+        .with_resource(SpendResource::new(store()))
+        .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
+        .with_resource(OrphanResource::new(Arc::clone(&reach), policy));
         let (store, compute) = (self.store, layered);
-        Ok(Sam(Arc::new(Parts { store, compute, clock, entropy, boot_key, engine })))
+        let sweeps_known = AtomicBool::new(false);
+        Ok(Sam(Arc::new(Parts {
+            store,
+            compute,
+            clock,
+            entropy,
+            boot_key,
+            engine,
+            reach,
+            sweeps_known,
+        })))
     }
 }
 

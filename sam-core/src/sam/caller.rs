@@ -17,6 +17,11 @@ impl Caller {
         Self { actor: Actor::named(name), request_id: None, idempotency_key: None }
     }
 
+    /// Nobody: the process itself.
+    pub(crate) fn system() -> Self {
+        Self { actor: Actor::system(), request_id: None, idempotency_key: None }
+    }
+
     /// Names the request, for the feed.
     #[must_use]
     pub fn with_request_id(mut self, request_id: Option<String>) -> Self {

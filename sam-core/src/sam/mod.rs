@@ -3,10 +3,15 @@
 mod builder;
 mod caller;
 mod feed;
+mod hold;
 mod nodes;
+mod orphans;
 mod workspaces;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use futures_util::future::{Either, select};
 
 pub use self::builder::SamBuilder;
 pub use self::caller::Caller;
@@ -19,6 +24,7 @@ use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::CommitId;
 use crate::store::{Commit, CommitError, Committed, Store};
+use crate::sweep::Reach;
 use crate::time::Clock;
 
 /// The life of workspaces, as a library.
@@ -58,6 +64,9 @@ struct Parts {
     entropy: Arc<dyn Entropy>,
     boot_key: BootKey,
     engine: Engine,
+    reach: Arc<Reach>,
+    /// Whether the records of the sweeps are known to exist.
+    sweeps_known: AtomicBool,
 }
 
 /// Attempts of a command against concurrent changes of the same record.
@@ -75,6 +84,7 @@ impl Sam {
     /// # Errors
     /// What the store answered.
     pub async fn step(&self) -> Result<Stepped> {
+        self.know_sweeps().await?;
         self.0.engine.step().await
     }
 
@@ -83,7 +93,12 @@ impl Sam {
     /// # Errors
     /// When the store cannot be read at the start.
     pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
-        self.0.engine.run(shutdown).await
+        let sweeps = std::pin::pin!(self.keep_trying_to_know_sweeps());
+        let engine = std::pin::pin!(self.0.engine.run(shutdown));
+        match select(engine, sweeps).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), engine)) => engine.await,
+        }
     }
 
     /// Returns the store.

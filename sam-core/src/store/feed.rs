@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::Store;
 use super::commit::Actor;
 use super::record::RecordKey;
+use crate::error::Result;
 use crate::id::CommitId;
 use crate::time::Timestamp;
 
@@ -186,6 +188,17 @@ pub enum Feed {
         /// The highest revision that is no longer kept.
         floor: Rev,
     },
+}
+
+/// Returns the head of the feed.
+///
+/// # Errors
+/// What the store answered.
+pub async fn head(store: &dyn Store) -> Result<Cursor> {
+    Ok(match store.changes(None, 0).await? {
+        Feed::Changes(changes) => changes.head,
+        Feed::Stale { head, .. } => head,
+    })
 }
 
 #[cfg(test)]

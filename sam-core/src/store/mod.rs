@@ -29,7 +29,7 @@ pub use self::commit::{
     WriteOp,
 };
 pub use self::due::{DueRow, SetBy};
-pub use self::feed::{Change, ChangeOp, Changes, Cursor, Epoch, Feed, ParseCursorError, Rev};
+pub use self::feed::{Change, ChangeOp, Changes, Cursor, Epoch, Feed, ParseCursorError, Rev, head};
 pub use self::judge::{View, judge};
 pub use self::lease::{Claim, ClaimRequest, Claims, Lease, WorkerId};
 pub use self::memory::MemoryStore;

@@ -2,4 +2,5 @@
 //! a simulation. Behind the feature `testkit`, outside semver.
 
 pub mod conformance;
+pub mod inventories;
 pub mod sim;

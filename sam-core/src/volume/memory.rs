@@ -26,6 +26,29 @@ impl MemoryVolumes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Attaches at once.
+    pub(crate) fn attach_now(&self, key: &str, machine: &MachineKey) -> Result<()> {
+        self.change(key, |volume| match &volume.attached_to {
+            Some(other) if other != machine => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("the volume {} is attached to {other}", volume.key),
+            )
+            .with_operation("attach")
+            .with_hint("detach it first")),
+            _ => {
+                volume.attached_to = Some(machine.clone());
+                Ok(())
+            }
+        })
+    }
+
+    /// Detaches whatever is attached to a machine.
+    pub(crate) fn detach_all(&self, machine: &MachineKey) {
+        for volume in self.lock().values_mut() {
+            volume.attached_to.take_if(|attached| attached == machine);
+        }
+    }
+
     fn change<T>(&self, key: &str, change: impl FnOnce(&mut Volume) -> Result<T>) -> Result<T> {
         match self.lock().get_mut(key) {
             Some(volume) => change(volume),
@@ -60,18 +83,7 @@ impl VolumeProvider for MemoryVolumes {
     }
 
     async fn attach(&self, key: &str, machine: &MachineKey) -> Result<()> {
-        self.change(key, |volume| match &volume.attached_to {
-            Some(other) if other != machine => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("the volume {} is attached to {other}", volume.key),
-            )
-            .with_operation("attach")
-            .with_hint("detach it first")),
-            _ => {
-                volume.attached_to = Some(machine.clone());
-                Ok(())
-            }
-        })
+        self.attach_now(key, machine)
     }
 
     async fn detach(&self, key: &str) -> Result<()> {

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use super::record::{Lifetime, WorkspaceRecord, WorkspaceState, WorkspaceWish};
+use super::lifetime::life_left;
+use super::record::{WorkspaceRecord, WorkspaceState, WorkspaceWish};
 use super::resource::{WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation};
 use crate::engine::{Decision, Stamped, Transition, encode};
 use crate::error::{ErrorKind, ErrorRecord, Result};
-use crate::id::NodeId;
 use crate::node::{NodeRecord, NodeState, NodeWish};
 use crate::node_link::Preparation;
 use crate::policy::Policy;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 /// Pause between two questions to an agent that is at work; it answers late by itself.
 const PREPARE_POLL: Duration = Duration::from_millis(100);
 /// Pause while another record is at work that wakes this one when it is done.
-const WOKEN: Duration = Duration::from_mins(1);
+pub(super) const WOKEN: Duration = Duration::from_mins(1);
 
 /// Decides what is next for a workspace.
 ///
@@ -33,7 +33,7 @@ pub fn decide(
     policy: &Policy,
 ) -> Result<WorkspaceDecision> {
     let step = Step { workspace, now, policy };
-    if let Some(decision) = step.end_of_life() {
+    if let Some(decision) = step.deletion_wished().or_else(|| step.end_of_life(observation)) {
         return Ok(decision);
     }
     match workspace.state {
@@ -47,57 +47,100 @@ pub fn decide(
             WorkspaceWish::Deleted | WorkspaceWish::Stopped => step.rest(None),
         }),
         WorkspaceState::Interrupted => Ok(step.interrupted(observation)),
-        WorkspaceState::Failed | WorkspaceState::Deleting => step.give_up_node(observation),
+        WorkspaceState::Failed | WorkspaceState::Deleting => step.leave(observation),
         WorkspaceState::Deleted => Ok(Decision::Rest(Due::Never)),
     }
 }
 
-struct Step<'a> {
-    workspace: &'a WorkspaceRecord,
-    now: Timestamp,
-    policy: &'a Policy,
+/// One decision: what it is about, and by which rules.
+pub(super) struct Step<'a> {
+    pub(super) workspace: &'a WorkspaceRecord,
+    pub(super) now: Timestamp,
+    pub(super) policy: &'a Policy,
 }
 
 /// How a node is, as far as a workspace on it cares.
-enum Standing<'a> {
+pub(super) enum Standing<'a> {
     /// It can be used.
     Ready(&'a NodeRecord),
     /// Not now; it says when.
-    Later,
+    Later(&'a NodeRecord),
     /// Never again.
     Over(Option<&'a NodeRecord>),
 }
 
 impl Step<'_> {
-    /// A lapsed lease is a wish to delete, and a wish to delete comes before everything else.
-    fn end_of_life(&self) -> Option<WorkspaceDecision> {
+    /// A wish to delete comes before everything else.
+    fn deletion_wished(&self) -> Option<WorkspaceDecision> {
         let workspace = self.workspace;
-        if workspace.state.is_final() || workspace.state == WorkspaceState::Deleting {
-            return None;
-        }
-        let lapsed = workspace.lifetime.remaining(self.now).is_some_and(|span| span.is_zero());
-        if lapsed && workspace.wish != WorkspaceWish::Deleted {
-            let mut next = workspace.moved_to(WorkspaceState::Deleting, self.now);
-            next.wish = WorkspaceWish::Deleted;
-            return Some(to(next, "lease_lapsed"));
-        }
-        (workspace.wish == WorkspaceWish::Deleted)
+        let under_way =
+            matches!(workspace.state, WorkspaceState::Deleting | WorkspaceState::Deleted);
+        (workspace.wish == WorkspaceWish::Deleted && !under_way)
             .then(|| self.write(WorkspaceState::Deleting, "deletion_started"))
     }
 
-    fn write(&self, state: WorkspaceState, event: &'static str) -> WorkspaceDecision {
+    /// Nobody asked for the end of a life, so it is subject to the hold: it is asked first, and where
+    /// it is in force the workspace goes on as if it still had time.
+    fn end_of_life(&self, observation: Option<&WorkspaceObservation>) -> Option<WorkspaceDecision> {
+        if self.workspace.wish == WorkspaceWish::Deleted {
+            return None;
+        }
+        let (left, over) = life_left(self.workspace, self.now, self.policy)?;
+        if !left.is_zero() {
+            return None;
+        }
+        match observation {
+            None => Some(Decision::Look(WorkspaceLook::Hold)),
+            Some(WorkspaceObservation::Hold(hold)) => {
+                let (key, expect) = hold.clearance()?;
+                let mut next = self.workspace.moved_to(WorkspaceState::Deleting, self.now);
+                next.wish = WorkspaceWish::Deleted;
+                let transition = Transition::new(next, over.event()).with_check(key, expect);
+                Some(Decision::Write(Box::new(transition)))
+            }
+            Some(
+                WorkspaceObservation::Node(_)
+                | WorkspaceObservation::Placement(_)
+                | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Removed { .. }
+                | WorkspaceObservation::Stopped(_),
+            ) => None,
+        }
+    }
+
+    /// How long it may rest because of its life: until it ends, and where that is past and held,
+    /// until the hold is looked at again.
+    fn life_rest(&self, workspace: &WorkspaceRecord) -> Option<Duration> {
+        // Once it is being deleted its life no longer matters.
+        if workspace.wish == WorkspaceWish::Deleted {
+            return None;
+        }
+        let (left, _) = life_left(workspace, self.now, self.policy)?;
+        Some(if left.is_zero() { self.policy.hold_poll } else { left })
+    }
+
+    /// A node that is away for long interrupts its workspaces, so that their owner learns of it; when
+    /// it comes back they are started again.
+    fn node_away(&self, node: &NodeRecord) -> WorkspaceDecision {
+        let left = self.policy.unreachable_patience.saturating_sub(self.now.since(node.state_at));
+        if node.state != NodeState::Unreachable || !left.is_zero() {
+            return self.rest(Some(if left.is_zero() { WOKEN } else { left }));
+        }
+        let mut next = self.workspace.moved_to(WorkspaceState::Interrupted, self.now);
+        next.error = Some(
+            ErrorRecord::new(ErrorKind::Unavailable, "run", "its node has not answered for long")
+                .with_hint("it is started again when the node is back; or delete it"),
+        );
+        to(next, "node_away")
+    }
+
+    pub(super) fn write(&self, state: WorkspaceState, event: &'static str) -> WorkspaceDecision {
         to(self.workspace.moved_to(state, self.now), event)
     }
 
-    /// Rests at most as long as the lease on its life.
-    fn rest(&self, span: Option<Duration>) -> WorkspaceDecision {
-        // Once it is being deleted its lease no longer matters, lapsed or not.
-        let life = match self.workspace.wish {
-            WorkspaceWish::Deleted => None,
-            WorkspaceWish::Running | WorkspaceWish::Stopped => {
-                self.workspace.lifetime.remaining(self.now)
-            }
-        };
+    /// Rests at most until the end of its life.
+    pub(super) fn rest(&self, span: Option<Duration>) -> WorkspaceDecision {
+        let life = self.life_rest(self.workspace);
         Decision::Rest(match (span, life) {
             (Some(span), Some(life)) => Due::In(span.min(life)),
             (Some(span), None) | (None, Some(span)) => Due::In(span),
@@ -105,16 +148,13 @@ impl Step<'_> {
         })
     }
 
-    fn patience(&self) -> WorkspaceDecision {
+    pub(super) fn patience(&self) -> WorkspaceDecision {
         self.rest(Some(self.policy.patience(self.workspace.state_at, self.now)))
     }
 
-    /// Settled in a state: nothing more until woken, or until the lease on its life ends.
-    fn settled(&self, next: WorkspaceRecord, event: &'static str) -> WorkspaceDecision {
-        let due = match next.lifetime {
-            Lifetime::Kept => Due::Never,
-            Lifetime::Leased { until } => Due::In(until.since(self.now)),
-        };
+    /// Settled in a state: nothing more until woken, or until its life ends.
+    pub(super) fn settled(&self, next: WorkspaceRecord, event: &'static str) -> WorkspaceDecision {
+        let due = self.life_rest(&next).map_or(Due::Never, Due::In);
         // A wish that came meanwhile is looked at right away.
         let settled = match next.state {
             WorkspaceState::Running => next.wish == WorkspaceWish::Running,
@@ -133,56 +173,22 @@ impl Step<'_> {
         Decision::Write(Box::new(Transition::new(next, event).with_due(due)))
     }
 
-    fn failed(&self, error: ErrorRecord) -> WorkspaceDecision {
+    pub(super) fn failed(&self, error: ErrorRecord) -> WorkspaceDecision {
         to(self.workspace.failed(error, self.now), "workspace_failed")
     }
 
-    fn look(&self) -> WorkspaceDecision {
+    pub(super) fn look(&self) -> WorkspaceDecision {
         match self.workspace.node {
             Some(node) => Decision::Look(WorkspaceLook::Node(node)),
             None => Decision::Look(WorkspaceLook::Placement),
         }
     }
 
-    fn place(&self, observation: Option<&WorkspaceObservation>) -> Result<WorkspaceDecision> {
-        match observation {
-            Some(WorkspaceObservation::Placement { node, provider }) => {
-                self.placed(*node, provider.clone())
-            }
-            Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
-                Standing::Ready(node) => Ok(self.make_ready(node, WorkspaceState::Preparing)),
-                Standing::Later => Ok(self.rest(Some(WOKEN))),
-                Standing::Over(node) => Ok(self.failed(node_error(node))),
-            },
-            Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),
-            Some(WorkspaceObservation::Prepared(_) | WorkspaceObservation::Stopped(_)) | None => {
-                Ok(self.look())
-            }
-        }
+    pub(super) fn due_within(&self, span: Duration) -> Due {
+        Due::In(self.life_rest(self.workspace).map_or(span, |life| span.min(life)))
     }
 
-    /// Takes a new node; its record is written by the same commit, so neither is without the
-    /// other.
-    fn placed(&self, node: NodeId, provider: String) -> Result<WorkspaceDecision> {
-        let owner = self.workspace.owner.clone();
-        let mut record = NodeRecord::requested(node, owner, provider, self.now);
-        record.size = self.workspace.size;
-        record.workspaces.insert(self.workspace.id);
-        let write = node_write(&record, Expect::Absent, "node_requested")?;
-        let mut next = self.workspace.clone();
-        next.node = Some(node);
-        let transition = Transition::new(next, "node_assigned")
-            .with_also(write)
-            .with_due(self.due_within(WOKEN));
-        Ok(Decision::Write(Box::new(transition)))
-    }
-
-    fn due_within(&self, span: Duration) -> Due {
-        let life = self.workspace.lifetime.remaining(self.now).unwrap_or(span);
-        Due::In(span.min(life))
-    }
-
-    fn make_ready(&self, node: &NodeRecord, state: WorkspaceState) -> WorkspaceDecision {
+    pub(super) fn make_ready(&self, node: &NodeRecord, state: WorkspaceState) -> WorkspaceDecision {
         let effect = WorkspaceEffect::Prepare(node.id);
         let announced = self.workspace.state == state && self.workspace.instance == node.instance;
         if announced {
@@ -214,11 +220,16 @@ impl Step<'_> {
             }
             Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
                 Standing::Ready(node) => self.make_ready(node, workspace.state),
-                Standing::Later => self.patience(),
+                Standing::Later(_) => self.patience(),
                 Standing::Over(node) => self.failed(node_error(node)),
             },
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
-            Some(WorkspaceObservation::Placement { .. } | WorkspaceObservation::Stopped(_))
+            Some(
+                WorkspaceObservation::Hold(_)
+                | WorkspaceObservation::Placement(_)
+                | WorkspaceObservation::Removed { .. }
+                | WorkspaceObservation::Stopped(_),
+            )
             | None => self.look(),
         }
     }
@@ -258,7 +269,7 @@ impl Step<'_> {
             Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
                 Standing::Ready(node) if node.instance == workspace.instance => self.rest(None),
                 Standing::Ready(_) => self.write(WorkspaceState::Interrupted, "processes_lost"),
-                Standing::Later => self.rest(None),
+                Standing::Later(node) => self.node_away(node),
                 Standing::Over(node) => {
                     let mut next = workspace.moved_to(WorkspaceState::Interrupted, self.now);
                     next.error = Some(node_error(node));
@@ -267,8 +278,10 @@ impl Step<'_> {
             },
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
             Some(
-                WorkspaceObservation::Placement { .. }
+                WorkspaceObservation::Placement(_)
+                | WorkspaceObservation::Hold(_)
                 | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Removed { .. }
                 | WorkspaceObservation::Stopped(_),
             )
             | None => self.look(),
@@ -287,11 +300,16 @@ impl Step<'_> {
             }
             Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
                 Standing::Ready(node) => Decision::Act(None, WorkspaceEffect::Stop(node.id)),
-                Standing::Later => self.patience(),
+                Standing::Later(_) => self.patience(),
                 // Nothing runs on a node that is gone.
                 Standing::Over(_) => stopped(),
             },
-            Some(WorkspaceObservation::Placement { .. } | WorkspaceObservation::Prepared(_))
+            Some(
+                WorkspaceObservation::Hold(_)
+                | WorkspaceObservation::Placement(_)
+                | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Removed { .. },
+            )
             | None => self.look(),
         }
     }
@@ -304,80 +322,46 @@ impl Step<'_> {
         match observation {
             Some(WorkspaceObservation::Node(Ok(node))) => match standing(node.as_ref()) {
                 Standing::Ready(node) => self.make_ready(node, WorkspaceState::Starting),
-                Standing::Later => self.patience(),
+                Standing::Later(_) => self.patience(),
                 // Its data went with the node: a person decides.
                 Standing::Over(_) => self.rest(None),
             },
             Some(WorkspaceObservation::Node(Err(_))) => self.patience(),
             Some(
-                WorkspaceObservation::Placement { .. }
+                WorkspaceObservation::Placement(_)
+                | WorkspaceObservation::Hold(_)
                 | WorkspaceObservation::Prepared(_)
+                | WorkspaceObservation::Removed { .. }
                 | WorkspaceObservation::Stopped(_),
             )
             | None => self.look(),
         }
     }
 
-    /// Failed or Deleting: tells the node to go and waits until it has.
-    fn give_up_node(
-        &self,
-        observation: Option<&WorkspaceObservation>,
-    ) -> Result<WorkspaceDecision> {
-        let workspace = self.workspace;
-        let deleting = workspace.state == WorkspaceState::Deleting;
-        if workspace.node.is_none() {
-            return Ok(if deleting { self.deleted() } else { self.rest(None) });
-        }
-        match observation {
-            Some(WorkspaceObservation::Node(Ok(node))) => match node {
-                Some(node) if node.record.state != NodeState::Deleted => {
-                    if node.record.wish == NodeWish::Gone {
-                        return Ok(self.rest(Some(WOKEN)));
-                    }
-                    let gone = node.record.wished(NodeWish::Gone);
-                    let write = node_write(&gone, Expect::Version(node.version), "node_given_up")?;
-                    let transition = Transition::new(workspace.clone(), "node_given_up")
-                        .with_also(write)
-                        .with_due(Due::In(WOKEN));
-                    Ok(Decision::Write(Box::new(transition)))
-                }
-                Some(_) | None if deleting => Ok(self.deleted()),
-                Some(_) | None => {
-                    let next = WorkspaceRecord { node: None, ..workspace.clone() };
-                    Ok(self.settled(next, "node_released"))
-                }
-            },
-            Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),
-            Some(
-                WorkspaceObservation::Placement { .. }
-                | WorkspaceObservation::Prepared(_)
-                | WorkspaceObservation::Stopped(_),
-            )
-            | None => Ok(self.look()),
-        }
+    pub(super) fn deleted(&self) -> WorkspaceDecision {
+        Decision::Write(Box::new(self.deletion()))
     }
 
-    fn deleted(&self) -> WorkspaceDecision {
+    pub(super) fn deletion(&self) -> Transition<WorkspaceRecord> {
         let next = self.workspace.moved_to(WorkspaceState::Deleted, self.now);
-        let transition = Transition::new(next, "workspace_deleted")
+        Transition::new(next, "workspace_deleted")
             .with_unique(self.workspace.name_released())
-            .with_due(Due::Never);
-        Decision::Write(Box::new(transition))
+            .with_due(Due::Never)
     }
 }
 
-fn node_write(node: &NodeRecord, expect: Expect, event: &'static str) -> Result<Write> {
+pub(super) fn node_write(node: &NodeRecord, expect: Expect, event: &'static str) -> Result<Write> {
     let body = encode(node)?;
     Ok(Write::put(NodeRecord::key_of(node.id), expect, body, event)
         .with_index(crate::engine::Stored::index(node))
         .with_due(Due::NOW))
 }
 
-fn to(next: WorkspaceRecord, event: &'static str) -> WorkspaceDecision {
+pub(super) fn to(next: WorkspaceRecord, event: &'static str) -> WorkspaceDecision {
     Decision::Write(Box::new(Transition::new(next, event)))
 }
 
-fn standing(node: Option<&Stamped<NodeRecord>>) -> Standing<'_> {
+pub(super) fn standing(node: Option<&Stamped<NodeRecord>>) -> Standing<'_> {
     let Some(node) = node.map(|stamped| &stamped.record) else { return Standing::Over(None) };
     match node.state {
         NodeState::Ready if node.wish == NodeWish::Kept => Standing::Ready(node),
@@ -387,7 +371,7 @@ fn standing(node: Option<&Stamped<NodeRecord>>) -> Standing<'_> {
         | NodeState::Unreachable
             if node.wish == NodeWish::Kept =>
         {
-            Standing::Later
+            Standing::Later(node)
         }
         NodeState::Requested
         | NodeState::Creating
@@ -403,7 +387,7 @@ fn standing(node: Option<&Stamped<NodeRecord>>) -> Standing<'_> {
     }
 }
 
-fn node_error(node: Option<&NodeRecord>) -> ErrorRecord {
+pub(super) fn node_error(node: Option<&NodeRecord>) -> ErrorRecord {
     node.and_then(|node| node.error.clone()).unwrap_or_else(|| {
         ErrorRecord::new(ErrorKind::Unavailable, "place", "its node is gone")
             .with_hint("delete the workspace and create it again")

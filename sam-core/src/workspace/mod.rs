@@ -3,7 +3,10 @@
 
 mod commands;
 mod decide;
+mod leave;
+mod lifetime;
 mod name;
+mod place;
 mod record;
 mod repo;
 mod resource;
@@ -13,11 +16,13 @@ mod tests;
 
 pub use self::commands::NewWorkspace;
 pub use self::decide::decide;
+pub use self::lifetime::{LifeOver, life_left};
 pub use self::name::{ParseNameError, WorkspaceName};
 pub use self::record::{
     Lifetime, Step, StepState, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish,
 };
 pub use self::repo::{Checkout, ParseRefError, ParseRepoError, RefName, RepoRef};
 pub use self::resource::{
-    WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation, WorkspaceResource,
+    Placement, WorkspaceDecision, WorkspaceEffect, WorkspaceLook, WorkspaceObservation,
+    WorkspaceResource,
 };

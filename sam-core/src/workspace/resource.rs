@@ -6,14 +6,17 @@ use async_trait::async_trait;
 
 use super::decide::decide;
 use super::record::{WorkspaceRecord, WorkspaceState};
+use crate::compute::{ComputeProvider, Size};
 use crate::engine::{Decision, InvalidTransition, Resource, Stamped, decode};
 use crate::entropy::Entropy;
 use crate::error::Result;
+use crate::hold::Hold;
 use crate::id::NodeId;
-use crate::node::NodeRecord;
+use crate::node::{NodeRecord, NodeState};
 use crate::node_link::{NodeLink, Preparation, Prepare};
 use crate::policy::Policy;
-use crate::store::Store;
+use crate::spend::{SpendRecord, Spending};
+use crate::store::{Epoch, ListQuery, Store};
 use crate::time::{Clock, Timestamp};
 
 /// A decision about a workspace.
@@ -23,6 +26,8 @@ pub type WorkspaceDecision = Decision<WorkspaceResource>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkspaceLook {
+    /// Is automatic deletion held?
+    Hold,
     /// How is this node?
     Node(NodeId),
     /// Which node shall it be placed on?
@@ -35,6 +40,8 @@ pub enum WorkspaceLook {
 pub enum WorkspaceEffect {
     /// Have the agent check the repository out.
     Prepare(NodeId),
+    /// Have the agent delete everything of it.
+    Remove(NodeId),
     /// Have the agent end its processes.
     Stop(NodeId),
 }
@@ -42,21 +49,42 @@ pub enum WorkspaceEffect {
 /// What came back.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, for one decision")]
 pub enum WorkspaceObservation {
+    /// Of [`WorkspaceLook::Hold`].
+    Hold(Hold),
     /// Of [`WorkspaceLook::Node`].
     Node(Result<Option<Stamped<NodeRecord>>>),
     /// Of [`WorkspaceLook::Placement`].
-    Placement {
-        /// The id of the node to create.
-        node: NodeId,
-        /// The provider to buy it from.
-        provider: String,
-    },
+    Placement(Result<Placement>),
     /// Of [`WorkspaceEffect::Prepare`].
     Prepared(Result<Preparation>),
+    /// Of [`WorkspaceEffect::Remove`].
+    Removed {
+        /// What the agent says.
+        result: Result<()>,
+        /// The node afterwards.
+        node: Result<Option<Stamped<NodeRecord>>>,
+    },
     /// Of [`WorkspaceEffect::Stop`].
     Stopped(Result<()>),
+}
+
+/// Where a workspace can be placed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Placement {
+    /// A node that is kept warm and fits.
+    pub warm: Option<Stamped<NodeRecord>>,
+    /// The id of the node to create otherwise.
+    pub node: NodeId,
+    /// The provider to buy it from.
+    pub provider: String,
+    /// The store's epoch, which the machine is labelled with.
+    pub epoch: Epoch,
+    /// The owner's ledger, where a cap is set; version 0 when there is none yet.
+    pub ledger: Option<Stamped<SpendRecord>>,
+    /// What a new node costs in an hour, in millionths; zero where the provider names no price.
+    pub micros_per_hour: u64,
 }
 
 /// Carries workspaces.
@@ -67,19 +95,19 @@ pub struct WorkspaceResource {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Policy,
-    provider: String,
+    compute: Arc<dyn ComputeProvider>,
 }
 
 impl WorkspaceResource {
-    /// Puts the parts together, with the default policy; `provider` is where nodes are bought.
+    /// Puts the parts together, with the default policy; `compute` is where nodes are bought.
     pub fn new(
         store: Arc<dyn Store>,
         link: Arc<dyn NodeLink>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        provider: String,
+        compute: Arc<dyn ComputeProvider>,
     ) -> Self {
-        Self { store, link, clock, entropy, policy: Policy::default(), provider }
+        Self { store, link, clock, entropy, policy: Policy::default(), compute }
     }
 
     /// Sets the spans and bounds of decisions.
@@ -92,6 +120,72 @@ impl WorkspaceResource {
     async fn node(&self, id: NodeId) -> Result<Option<Stamped<NodeRecord>>> {
         let stored = self.store.load(&NodeRecord::key_of(id)).await?;
         stored.as_ref().map(decode::<NodeRecord>).transpose()
+    }
+
+    async fn placement(&self, workspace: &WorkspaceRecord) -> Result<Placement> {
+        let epoch = crate::store::head(&*self.store).await?.epoch;
+        let capped = self.policy.spend.is_set();
+        let warm = !self.policy.keep_warm.is_zero();
+        let mut placement = Placement {
+            warm: None,
+            node: NodeId::new(self.clock.now(), &*self.entropy),
+            provider: self.compute.to_string(),
+            epoch,
+            ledger: None,
+            micros_per_hour: 0,
+        };
+        if !warm && !capped {
+            return Ok(placement);
+        }
+        let owned = self.nodes_of(&workspace.owner).await?;
+        let free = |node: &&Stamped<NodeRecord>| {
+            node.record.is_free_for(&workspace.owner, &placement.provider, workspace.size)
+        };
+        placement.warm = owned.iter().filter(|_| warm).find(free).cloned();
+        if capped && placement.warm.is_none() {
+            placement.micros_per_hour = self.price(workspace.size).await?;
+            let nodes = owned.iter().filter(|node| node.record.state != NodeState::Recovered);
+            let spending = nodes.map(|node| {
+                let since = node.record.create_at.unwrap_or(node.record.created_at);
+                (node.record.id, Spending::new(placement.micros_per_hour, since))
+            });
+            let key = SpendRecord::key_of(&workspace.owner);
+            placement.ledger = Some(match self.store.load(&key).await? {
+                Some(stored) => decode(&stored)?,
+                None => Stamped::new(
+                    SpendRecord::opened(workspace.owner.clone(), spending, self.clock.now()),
+                    0,
+                ),
+            });
+        }
+        Ok(placement)
+    }
+
+    /// The nodes of an owner, at most as many as a ledger holds.
+    async fn nodes_of(&self, owner: &str) -> Result<Vec<Stamped<NodeRecord>>> {
+        let mut nodes = Vec::new();
+        let mut after = None;
+        while nodes.len() < usize::try_from(SpendRecord::NODES_MAX).unwrap_or(usize::MAX) {
+            let query = ListQuery::new(NodeRecord::KIND)
+                .with_filter(NodeRecord::BY_OWNER, owner)
+                .with_after(after)
+                .with_limit(ListQuery::LIMIT_MAX);
+            let page = self.store.list(&query).await?;
+            for record in &page.items {
+                nodes.push(decode::<NodeRecord>(record)?);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(nodes)
+    }
+
+    async fn price(&self, size: Size) -> Result<u64> {
+        let catalog = self.compute.catalog().await?;
+        let offer = catalog.sizes.iter().find(|offer| offer.size == size);
+        Ok(offer.and_then(|offer| offer.price_micros_per_hour).unwrap_or(0))
     }
 }
 
@@ -117,6 +211,9 @@ impl Resource for WorkspaceResource {
                 record.node == Some(*node)
                     && matches!(record.state, WorkspaceState::Preparing | WorkspaceState::Starting)
             }
+            WorkspaceEffect::Remove(node) => {
+                record.node == Some(*node) && record.state == WorkspaceState::Deleting
+            }
             WorkspaceEffect::Stop(node) => {
                 record.node == Some(*node) && record.state == WorkspaceState::Stopping
             }
@@ -127,13 +224,13 @@ impl Resource for WorkspaceResource {
         from.check_next(to)
     }
 
-    async fn look(&self, _record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
+    async fn look(&self, record: &WorkspaceRecord, look: &WorkspaceLook) -> WorkspaceObservation {
         match look {
+            WorkspaceLook::Hold => WorkspaceObservation::Hold(Hold::look(&*self.store).await),
             WorkspaceLook::Node(id) => WorkspaceObservation::Node(self.node(*id).await),
-            WorkspaceLook::Placement => WorkspaceObservation::Placement {
-                node: NodeId::new(self.clock.now(), &*self.entropy),
-                provider: self.provider.clone(),
-            },
+            WorkspaceLook::Placement => {
+                WorkspaceObservation::Placement(self.placement(record).await)
+            }
         }
     }
 
@@ -146,6 +243,10 @@ impl Resource for WorkspaceResource {
             WorkspaceEffect::Prepare(node) => {
                 let request = Prepare::new(record.id, record.repo.clone(), record.checkout.clone());
                 WorkspaceObservation::Prepared(self.link.prepare(*node, &request).await)
+            }
+            WorkspaceEffect::Remove(node) => {
+                let result = self.link.remove(*node, record.id).await;
+                WorkspaceObservation::Removed { result, node: self.node(*node).await }
             }
             WorkspaceEffect::Stop(node) => {
                 WorkspaceObservation::Stopped(self.link.stop(*node, record.id).await)

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::*;
 use crate::engine::{Decision, Stamped};
 use crate::error::{Error, ErrorKind, ErrorRecord};
+use crate::hold::{Hold, HoldRecord};
 use crate::id::{NodeId, WorkspaceId};
 use crate::node::{NodeRecord, NodeState, NodeWish};
 use crate::node_link::Preparation;
 use crate::policy::Policy;
-use crate::store::Due;
+use crate::store::{Due, Epoch, Expect, WriteOp};
 use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -39,17 +40,43 @@ fn node(state: NodeState, wish: NodeWish, instance: &str) -> WorkspaceObservatio
     WorkspaceObservation::Node(Ok(Some(Stamped::new(record, 3))))
 }
 
+fn placement() -> Placement {
+    Placement {
+        warm: None,
+        node: NodeId::from_bits(8),
+        provider: "memory".to_owned(),
+        epoch: Epoch::new("e1"),
+        ledger: None,
+        micros_per_hour: 0,
+    }
+}
+
+fn warm_placement() -> Placement {
+    let id = NodeId::from_bits(7);
+    let mut record = NodeRecord::requested(id, "ann".into(), "memory".into(), NOW);
+    record.state = NodeState::Ready;
+    record.unused_since = Some(NOW);
+    Placement { warm: Some(Stamped::new(record, 3)), ..placement() }
+}
+
 fn observations() -> Vec<(&'static str, Option<WorkspaceObservation>)> {
     let no = || Error::new(ErrorKind::Unavailable, "no");
     let refused = ErrorRecord::new(ErrorKind::NotFound, "prepare", "no such repository");
     let prepared = |preparation| Some(WorkspaceObservation::Prepared(Ok(preparation)));
-    let placed = WorkspaceObservation::Placement {
-        node: NodeId::from_bits(8),
-        provider: "memory".to_owned(),
+    let lost = || Error::new(ErrorKind::Unavailable, "no");
+    let removed = |result| {
+        let WorkspaceObservation::Node(node) = node(NodeState::Ready, NodeWish::Kept, "one") else {
+            panic!("it is a node");
+        };
+        Some(WorkspaceObservation::Removed { result, node })
     };
     vec![
         ("nothing", None),
-        ("a node to take", Some(placed)),
+        ("deletion held", Some(WorkspaceObservation::Hold(Hold::Held))),
+        ("no hold", Some(WorkspaceObservation::Hold(Hold::Clear { version: None }))),
+        ("a node to buy", Some(WorkspaceObservation::Placement(Ok(placement())))),
+        ("a warm node", Some(WorkspaceObservation::Placement(Ok(warm_placement())))),
+        ("no place found", Some(WorkspaceObservation::Placement(Err(no())))),
         ("node absent", Some(WorkspaceObservation::Node(Ok(None)))),
         ("store silent", Some(WorkspaceObservation::Node(Err(no())))),
         ("node booting", Some(node(NodeState::Booting, NodeWish::Kept, "one"))),
@@ -65,6 +92,8 @@ fn observations() -> Vec<(&'static str, Option<WorkspaceObservation>)> {
         ("cannot be prepared", prepared(Preparation::Failed { error: refused })),
         ("agent silent", Some(WorkspaceObservation::Prepared(Err(no())))),
         ("ended", Some(WorkspaceObservation::Stopped(Ok(())))),
+        ("removed", removed(Ok(()))),
+        ("not removed", removed(Err(lost()))),
         ("not ended", Some(WorkspaceObservation::Stopped(Err(no())))),
     ]
 }
@@ -78,6 +107,7 @@ fn cell(record: &WorkspaceRecord, observation: Option<&WorkspaceObservation>) ->
         Decision::Rest(Due::Never) => "rest".to_owned(),
         Decision::Rest(_) => "rest a while".to_owned(),
         Decision::Look(look) => match look {
+            WorkspaceLook::Hold => "look at hold".to_owned(),
             WorkspaceLook::Node(_) => "look at node".to_owned(),
             WorkspaceLook::Placement => "look for node".to_owned(),
         },
@@ -89,6 +119,7 @@ fn cell(record: &WorkspaceRecord, observation: Option<&WorkspaceObservation>) ->
         Decision::Act(transition, effect) => {
             let effect = match effect {
                 WorkspaceEffect::Prepare(_) => "Prepare",
+                WorkspaceEffect::Remove(_) => "Remove",
                 WorkspaceEffect::Stop(_) => "Stop",
             };
             match transition {
@@ -200,13 +231,122 @@ fn a_lapsed_lease_is_a_wish_to_delete() {
         Decision::Rest(Due::In(span)) if span == Duration::from_secs(9)
     ));
     record.lifetime = Lifetime::Leased { until: NOW };
-    let Decision::Write(transition) = decided(&record, None) else { panic!("it lapsed") };
+    assert!(matches!(decided(&record, None), Decision::Look(WorkspaceLook::Hold)));
+    let clear = WorkspaceObservation::Hold(Hold::Clear { version: Some(2) });
+    let Decision::Write(transition) = decided(&record, Some(&clear)) else { panic!("it lapsed") };
+    assert_eq!(transition.checks, [(HoldRecord::the_key(), Expect::Version(2))]);
     assert_eq!(transition.record.wish, WorkspaceWish::Deleted);
     assert_eq!(transition.event, "lease_lapsed");
     // While it is being deleted the lapsed lease must not make it rest for zero.
     let going = node(NodeState::Deleting, NodeWish::Gone, "one");
     let decided = decided(&transition.record, Some(&going));
     assert!(matches!(decided, Decision::Rest(Due::In(span)) if span >= Duration::from_secs(1)));
+}
+
+#[test]
+fn a_held_end_of_life_lets_the_workspace_go_on() {
+    let mut record = workspace(WorkspaceState::Running, WorkspaceWish::Stopped);
+    record.lifetime = Lifetime::Leased { until: NOW };
+    let held = WorkspaceObservation::Hold(Hold::Held);
+    let Decision::Act(Some(transition), _) = decided(&record, Some(&held)) else {
+        panic!("its owner's wish counts");
+    };
+    assert_eq!(transition.record.state, WorkspaceState::Stopping);
+    record.wish = WorkspaceWish::Running;
+    assert!(matches!(decided(&record, Some(&held)), Decision::Look(WorkspaceLook::Node(_))));
+    let calm = node(NodeState::Ready, NodeWish::Kept, "one");
+    let poll = Policy::default().hold_poll;
+    assert!(matches!(decided(&record, Some(&calm)), Decision::Rest(Due::In(span)) if span == poll));
+}
+
+#[test]
+fn a_node_that_is_away_for_long_interrupts_and_brings_back() {
+    let policy = Policy::default();
+    let record = workspace(WorkspaceState::Running, WorkspaceWish::Running);
+    let away = node(NodeState::Unreachable, NodeWish::Kept, "one");
+    let left = Duration::from_mins(3);
+    let soon = NOW.plus(policy.unreachable_patience.saturating_sub(left));
+    let decided = decide(&record, Some(&away), soon, &policy).unwrap();
+    assert!(matches!(decided, Decision::Rest(Due::In(span)) if span == left));
+    let late = NOW.plus(policy.unreachable_patience);
+    let Decision::Write(transition) = decide(&record, Some(&away), late, &policy).unwrap() else {
+        panic!("it is away for long");
+    };
+    assert_eq!(transition.record.state, WorkspaceState::Interrupted);
+    let back = node(NodeState::Ready, NodeWish::Kept, "one");
+    let again = decide(&transition.record, Some(&back), late, &policy).unwrap();
+    let Decision::Act(Some(again), WorkspaceEffect::Prepare(_)) = again else {
+        panic!("it is back")
+    };
+    assert_eq!(again.record.state, WorkspaceState::Starting);
+}
+
+#[test]
+fn a_warm_node_is_taken_by_one_and_handed_back_clean() {
+    let policy = Policy { keep_warm: Duration::from_mins(10), ..Policy::default() };
+    let mut record = workspace(WorkspaceState::Placing, WorkspaceWish::Running);
+    record.node = None;
+    let found = WorkspaceObservation::Placement(Ok(warm_placement()));
+    let Decision::Write(taking) = decide(&record, Some(&found), NOW, &policy).unwrap() else {
+        panic!("it takes the node");
+    };
+    let write = taking.also.first().unwrap();
+    assert_eq!((write.expect, write.event), (Expect::Version(3), "node_reused"));
+
+    let mut record = workspace(WorkspaceState::Deleting, WorkspaceWish::Deleted);
+    let mut used = warm_placement().warm.unwrap();
+    used.record = used.record.taken_by(record.id);
+    let found = WorkspaceObservation::Node(Ok(Some(used.clone())));
+    let cleaning = decide(&record, Some(&found), NOW, &policy).unwrap();
+    assert!(matches!(cleaning, Decision::Act(None, WorkspaceEffect::Remove(_))));
+    let removed = |result| WorkspaceObservation::Removed { result, node: Ok(Some(used.clone())) };
+    let Decision::Write(done) = decide(&record, Some(&removed(Ok(()))), NOW, &policy).unwrap()
+    else {
+        panic!("it hands the node back");
+    };
+    assert_eq!((done.record.state, done.record.node), (WorkspaceState::Deleted, None));
+    assert_eq!(done.also.first().unwrap().event, "node_kept_warm");
+    // A node that cannot be made clean is nobody's next one.
+    let dirty = removed(Err(Error::new(ErrorKind::Unavailable, "no")));
+    let Decision::Write(given_up) = decide(&record, Some(&dirty), NOW, &policy).unwrap() else {
+        panic!("it gives the node up");
+    };
+    assert_eq!(given_up.also.first().unwrap().event, "node_given_up");
+    // A failed one leaves it, and nobody else gets it.
+    (record.state, record.wish) = (WorkspaceState::Failed, WorkspaceWish::Running);
+    let Decision::Write(left) = decide(&record, Some(&found), NOW, &policy).unwrap() else {
+        panic!("it leaves the node");
+    };
+    let WriteOp::Put { body, .. } = &left.also.first().unwrap().op else { panic!("it is written") };
+    assert!(body.contains("\"retired\":true"), "{body}");
+}
+
+#[test]
+fn a_cap_that_is_reached_fails_the_workspace_and_says_so() {
+    use crate::spend::{SpendCap, SpendRecord};
+    let cap = SpendCap::default().with_nodes(Some(1));
+    let policy = Policy { spend: cap, ..Policy::default() };
+    let mut record = workspace(WorkspaceState::Placing, WorkspaceWish::Running);
+    record.node = None;
+    let placed = |ledger, version| {
+        let ledger = Some(Stamped::new(ledger, version));
+        let found = WorkspaceObservation::Placement(Ok(Placement { ledger, ..placement() }));
+        let Decision::Write(transition) = decide(&record, Some(&found), NOW, &policy).unwrap()
+        else {
+            panic!("it is decided");
+        };
+        transition
+    };
+    let empty = SpendRecord::opened("ann".into(), [], NOW);
+    let first = placed(empty.clone(), 0);
+    let ledger = first.also.last().unwrap();
+    assert_eq!((first.also.len(), ledger.expect), (2, Expect::Absent));
+    let spending = crate::spend::Spending::new(0, NOW);
+    let full = empty.admitting(NodeId::from_bits(1), spending, &cap).unwrap();
+    let refused = placed(full, 5);
+    assert_eq!(refused.record.state, WorkspaceState::Failed);
+    assert_eq!(refused.record.error.unwrap().kind, ErrorKind::QuotaExceeded);
+    assert!(refused.also.is_empty());
 }
 
 #[test]

@@ -29,9 +29,6 @@ const PAGE: usize = 100;
 /// the root's lock. From then on the machine is seen.
 const CREATE_SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
-/// The one word for what is owned here.
-const SORT: &str = "machine";
-
 impl fmt::Display for ProcessCompute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("process")
@@ -59,6 +56,7 @@ impl ComputeProvider for ProcessCompute {
     fn capabilities(&self) -> ComputeCapabilities {
         ComputeCapabilities::minimal()
             .with_power()
+            .with_owned()
             .with_create_settles_within(CREATE_SETTLES_WITHIN)
     }
 
@@ -116,6 +114,10 @@ impl ComputeProvider for ProcessCompute {
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
         None
     }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        Some(self)
+    }
 }
 
 #[async_trait]
@@ -141,13 +143,11 @@ impl OwnedResources for ProcessCompute {
     async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
         let ListOwned { labels, after, .. } = query.clone();
         let page = self.run("list_owned", |local| local.list(labels, after)).await?;
-        let owned =
-            |machine: Machine| OwnedResource::new(SORT, machine.provider_id, machine.labels);
-        Ok(page.map(owned))
+        Ok(page.map(OwnedResource::machine))
     }
 
     async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
-        if resource.sort != SORT {
+        if resource.sort != OwnedResource::MACHINE {
             return Ok(());
         }
         let key = key_of(&resource.provider_id)?;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use sam_core::entropy::Entropy;
 
 pub use self::store::SqliteStore;
-pub use self::upkeep::Retention;
+pub use crate::retention::Retention;
 
 /// How to open a [`SqliteStore`].
 #[derive(Debug, Clone)]

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::Connection;
 use sam_core::store::Rev;
@@ -12,6 +11,7 @@ use super::fault::Fault;
 use super::lock::{cannot_open, private};
 use super::store::SqliteStore;
 use super::writer::Batch;
+use crate::retention::Retention;
 
 /// Most changes removed in one transaction; a few milliseconds.
 const TRIM_MAX: u64 = 1_000;
@@ -21,30 +21,6 @@ const FAULTS_MAX: usize = 16;
 const PAGE_BYTES: u64 = 4_096;
 /// Most pages a file of SQLite can have.
 const PAGES_MAX: u64 = 4_294_967_294;
-
-/// Which changes of the feed to keep: all that are young, and the newest whatever their age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Retention {
-    /// Changes younger than this are kept.
-    pub age: Duration,
-    /// So many of the newest are kept.
-    pub count: u64,
-}
-
-impl Default for Retention {
-    /// A week and at least 100,000 changes: longer than a reader is usually away.
-    fn default() -> Self {
-        Self::new(Duration::from_hours(7 * 24), 100_000)
-    }
-}
-
-impl Retention {
-    /// Keeps what is younger than `age`, and at least the newest `count`.
-    pub const fn new(age: Duration, count: u64) -> Self {
-        Self { age, count }
-    }
-}
 
 impl SqliteStore {
     /// Removes old changes from the feed and raises its floor, by at most 1,000 in each transaction;

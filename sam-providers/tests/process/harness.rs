@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use libtest_mimic::Failed;
-use sam_core::compute::{
-    BootData, ComputeProvider, CreateMachine, Labels, MachineKey, OwnedResources,
-};
+use sam_core::compute::{BootData, ComputeProvider, CreateMachine, Labels, MachineKey};
 use sam_core::testkit::conformance::compute::ComputeHarness;
 use sam_core::time::Clock as _;
 use sam_core::{NodeId, Secret};
@@ -82,10 +80,6 @@ impl Home {
 #[async_trait]
 impl ComputeHarness for Home {
     fn compute(&self) -> &dyn ComputeProvider {
-        &*self.compute
-    }
-
-    fn owned(&self) -> &dyn OwnedResources {
         &*self.compute
     }
 

@@ -149,7 +149,7 @@ impl<R: Resource> Driver<R> {
         current: &mut Stamped<R::Record>,
         transition: Transition<R::Record>,
     ) -> Result<(), Stop> {
-        let Transition { record, event, due, unique, also, wakes } = transition;
+        let Transition { record, event, due, unique, also, wakes, checks } = transition;
         self.0.check(&current.record, &record).map_err(|error| {
             Stop::Failed(Error::new(ErrorKind::Bug, error.to_string()).with_source(error))
         })?;
@@ -162,6 +162,7 @@ impl<R: Resource> Driver<R> {
             .with_due(due);
         let mut commit = engine.commit_under(used).with_write(write);
         commit.writes.extend(also);
+        commit.checks = checks;
         commit.unique = unique;
         commit.wakes = wakes;
         let committed = engine.settle(commit).await?;

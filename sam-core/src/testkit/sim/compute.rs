@@ -9,8 +9,8 @@ use super::executor::give_way;
 use super::faults::{About, Dice, Fault};
 use super::world::{DELAY_MAX, Order, SLOW_MAX, World};
 use crate::compute::{
-    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
-    MachineKey, Power, PowerControl,
+    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl,
 };
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::node::NodeRecord;
@@ -110,7 +110,10 @@ impl fmt::Display for SimCompute {
 #[async_trait]
 impl ComputeProvider for SimCompute {
     fn capabilities(&self) -> ComputeCapabilities {
-        ComputeCapabilities::minimal().with_power().with_create_settles_within(DELAY_MAX)
+        ComputeCapabilities::minimal()
+            .with_power()
+            .with_owned()
+            .with_create_settles_within(DELAY_MAX)
     }
 
     async fn catalog(&self) -> Result<Catalog> {
@@ -192,6 +195,10 @@ impl ComputeProvider for SimCompute {
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
         None
     }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        Some(self)
+    }
 }
 
 #[async_trait]
@@ -207,5 +214,53 @@ impl PowerControl for SimCompute {
         }
         give_way().await;
         if self.strikes(Fault::ReplyLost, key) { Err(lost()) } else { Ok(()) }
+    }
+}
+
+/// How often everybody else may go on while a stale listing is on its way.
+const STALE_TURNS_MAX: u64 = 64;
+
+#[async_trait]
+impl OwnedResources for SimCompute {
+    async fn list_owned(&self, query: &ListOwned) -> Result<Page<OwnedResource>> {
+        give_way().await;
+        // A part is never passed off as the whole (contract C1).
+        for fault in [Fault::Refused, Fault::Partial] {
+            if self.dice.strikes(fault, || About::All) {
+                return Err(Error::new(ErrorKind::Unavailable, "the listing is not whole"));
+            }
+        }
+        let owned = self.world.lock().owned(&query.labels);
+        let owned: Vec<_> = owned
+            .into_iter()
+            .filter(|one| query.after.as_ref().is_none_or(|after| one.provider_id > *after))
+            .collect();
+        if self.dice.strikes(Fault::Stale, || About::All) {
+            // A listing may be old when it arrives. One that misses what was there when it was
+            // asked for is a partial answer, and that is an error.
+            if self.dice.below(2) == 0 {
+                return Err(Error::new(ErrorKind::Unavailable, "the listing is stale"));
+            }
+            for _ in 0..self.dice.below(STALE_TURNS_MAX) {
+                give_way().await;
+            }
+        }
+        Ok(Page::first(owned, Self::PAGE, |one| one.provider_id.clone()))
+    }
+
+    async fn delete_owned(&self, resource: &OwnedResource) -> Result<()> {
+        give_way().await;
+        let strikes = |fault| self.dice.strikes(fault, || About::All);
+        if strikes(Fault::Refused) {
+            return Err(Error::new(ErrorKind::Unavailable, "refused by the simulation"));
+        }
+        if strikes(Fault::Delayed) {
+            self.world.remove_later(&resource.provider_id, self.delay());
+            give_way().await;
+            return Err(lost());
+        }
+        self.world.remove(&resource.provider_id);
+        give_way().await;
+        if strikes(Fault::ReplyLost) { Err(lost()) } else { Ok(()) }
     }
 }

@@ -214,7 +214,7 @@ impl Dice {
             faults,
             streams: std::array::from_fn(|_| SeededEntropy::new(seed.next_u64())),
             seed,
-            on: AtomicBool::new(true),
+            on: AtomicBool::new(false),
             budget: AtomicU64::new(budget),
             struck: Mutex::default(),
             tape,
@@ -260,6 +260,10 @@ impl Dice {
     /// Draws a span up to `most`, in milliseconds.
     pub(super) fn span(&self, most: Duration) -> Duration {
         Duration::from_millis(self.below(u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    pub(super) fn switch_on(&self) {
+        self.0.on.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn switch_off(&self) {

@@ -1,6 +1,7 @@
 //! What a run is made of: drawn from its seed, and small enough to be taken apart when it fails.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::faults::Faults;
 use crate::entropy::SeededEntropy;
@@ -106,6 +107,8 @@ pub struct Plan {
     pub errands_max: u64,
     /// What they are.
     pub errands: Errands,
+    /// Steps before the first fault, so that some runs meet theirs late in a life.
+    pub calm_steps: u64,
     /// Steps of the phase with faults.
     pub safety_steps: u64,
     /// Which faults strike.
@@ -114,6 +117,8 @@ pub struct Plan {
     pub fault_budget: u64,
     /// The step at which the first engine crashes in any case.
     pub crash_at: Option<u64>,
+    /// How long a node that nobody uses is kept for the next workspace.
+    pub keep_warm: Duration,
 }
 
 impl Plan {
@@ -125,6 +130,8 @@ impl Plan {
     pub const LONG_ONE_IN: u64 = 64;
     /// Steps of the phase with faults of a long run.
     pub const LONG_STEPS: u64 = 3_000;
+    /// Most steps before the first fault.
+    pub const CALM_STEPS_MAX: u64 = 120;
     /// Fewest and most steps of the phase with faults of a usual run.
     pub const USUAL_STEPS: (u64, u64) = (60, 300);
 
@@ -160,7 +167,15 @@ impl Plan {
             safety_steps: fewest + draw.below(most - fewest + 1),
             faults: Faults::drawn(&draw),
             fault_budget: u64::MAX,
+            calm_steps: match draw.below(2) {
+                0 => draw.below(Self::CALM_STEPS_MAX + 1),
+                _ => 0,
+            },
             crash_at: None,
+            keep_warm: match draw.below(4) {
+                0 => Duration::from_secs(draw.below(300)),
+                _ => Duration::ZERO,
+            },
         }
     }
 
@@ -179,9 +194,13 @@ impl fmt::Display for Plan {
             write!(f, "{parted}{} {}", errand.code(), self.errands.weight(errand))?;
             parted = ", ";
         }
-        write!(f, "), {} steps with faults: {}", self.safety_steps, self.faults)?;
+        write!(f, "), {} calm steps, ", self.calm_steps)?;
+        write!(f, "{} steps with faults: {}", self.safety_steps, self.faults)?;
         if self.fault_budget != u64::MAX {
             write!(f, "; at most {} strike", self.fault_budget)?;
+        }
+        if !self.keep_warm.is_zero() {
+            write!(f, "; unused nodes are kept for {} s", self.keep_warm.as_secs())?;
         }
         Ok(())
     }

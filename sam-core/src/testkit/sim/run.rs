@@ -158,7 +158,8 @@ impl<'a> Run<'a> {
         let seed = self.simulation.plan.stream(Stream::Part(self.started));
         // The wall clock may jump by half a minute either way.
         let settles = DELAY_MAX + Duration::from_mins(2);
-        let policy = Policy { create_settles_within: settles, ..Policy::default() };
+        let keep_warm = self.simulation.plan.keep_warm;
+        let policy = Policy { create_settles_within: settles, keep_warm, ..Policy::default() };
         let store = Arc::clone(&self.store);
         Parts {
             store: Arc::new(SimStore::new(store, dice.clone(), self.ledger.clone())),
@@ -206,7 +207,11 @@ impl<'a> Run<'a> {
     }
 
     fn safety(&mut self) -> Result<(), String> {
-        for _ in 0..self.simulation.plan.safety_steps {
+        let plan = &self.simulation.plan;
+        for step in 0..plan.calm_steps.saturating_add(plan.safety_steps) {
+            if step == plan.calm_steps {
+                self.dice.switch_on();
+            }
             if self.advance()? == Ran::Idle {
                 self.pass_time()?;
             }

@@ -3,6 +3,8 @@
 //! A smaller run draws the same numbers up to the first thing it leaves out, but may go another way
 //! from there. So each smaller plan is also tried under a few other salts before it is given up.
 
+use std::time::Duration;
+
 use super::failure::{Broken, Failure};
 use super::faults::{Fault, Faults};
 use super::plan::{Errand, Plan};
@@ -34,6 +36,7 @@ pub(super) fn smallest(simulation: &Simulation, broken: Broken) -> Failure {
         shrink.clients_and_engines();
         shrink.faults();
         shrink.errands();
+        shrink.policy();
         shrink.steps();
         shrink.budget();
     }
@@ -105,6 +108,11 @@ impl Shrink<'_> {
             let errands = self.plan.errands.without(errand);
             self.keep(Plan { errands, ..self.plan });
         }
+    }
+
+    fn policy(&mut self) {
+        self.keep(Plan { keep_warm: Duration::ZERO, ..self.plan });
+        self.keep(Plan { calm_steps: 0, ..self.plan });
     }
 
     /// Looks for the fewest steps with faults, by halving.

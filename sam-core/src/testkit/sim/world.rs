@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::tape::Tape;
-use crate::compute::{CreateMachine, Labels, Machine, MachineKey, Power};
+use crate::compute::{CreateMachine, Labels, Machine, MachineKey, OwnedResource, Power};
 use crate::id::{NodeId, WorkspaceId};
 use crate::store::Signal;
 use crate::time::{Clock as _, ManualClock, Timestamp};
@@ -93,6 +93,7 @@ impl Order {
 enum Pending {
     Create(Order),
     Delete(MachineKey),
+    Remove(String),
 }
 
 impl World {
@@ -112,6 +113,7 @@ impl World {
             match entry.remove() {
                 Pending::Create(order) => drop(self.adopt_or_create(&mut state, order, "late")),
                 Pending::Delete(key) => self.delete_in(&mut state, &key, "late"),
+                Pending::Remove(provider_id) => self.remove_in(&mut state, &provider_id),
             }
         }
     }
@@ -167,6 +169,10 @@ impl World {
         self.later(Pending::Delete(key.clone()), delay);
     }
 
+    pub(super) fn remove_later(&self, provider_id: &str, delay: Duration) {
+        self.later(Pending::Remove(provider_id.to_owned()), delay);
+    }
+
     fn later(&self, pending: Pending, delay: Duration) {
         let at = self.now().plus(delay.min(DELAY_MAX));
         let mut state = self.lock();
@@ -187,6 +193,21 @@ impl World {
         state.dirty = true;
         state.machines.retain(|_, known| known.machine.key != *key);
         state.prepared.retain(|(node, _)| MachineKey::of(*node) != *key);
+    }
+
+    /// Deletes one machine by the provider's own id, and leaves another of the same key alone.
+    pub(super) fn remove(&self, provider_id: &str) {
+        self.remove_in(&mut self.lock(), provider_id);
+    }
+
+    fn remove_in(&self, state: &mut State, provider_id: &str) {
+        let Some(known) = state.machines.remove(provider_id) else { return };
+        let key = &known.machine.key;
+        self.tape.note(|| format!("world      {provider_id} of {key} gone (swept)"));
+        state.dirty = true;
+        if state.find(key).is_none() {
+            state.prepared.retain(|(node, _)| MachineKey::of(*node) != *key);
+        }
     }
 
     pub(super) fn lose_power(&self, key: &MachineKey) {
@@ -257,6 +278,12 @@ impl State {
             };
         }
         next
+    }
+
+    pub(super) fn owned(&self, labels: &Labels) -> Vec<OwnedResource> {
+        let machines = self.machines.values().map(|known| known.machine.clone());
+        let matching = machines.filter(|machine| machine.labels.contains(labels));
+        matching.map(OwnedResource::machine).collect()
     }
 
     pub(super) fn set_agent(&mut self, node: NodeId, agent: Agent) {

@@ -278,16 +278,16 @@ fn of_workspaces(simulation: Simulation, bend: WorkspaceBend) -> Simulation {
 }
 
 fn node(parts: &Parts) -> NodeResource {
-    let (compute, link) = (Arc::clone(&parts.provider), Arc::clone(&parts.link));
-    NodeResource::new(compute, link, BootKey::new(parts.boot_key.clone()), String::new())
-        .with_policy(parts.policy.clone())
+    let (store, compute) = (Arc::clone(&parts.store), Arc::clone(&parts.provider));
+    let (link, key) = (Arc::clone(&parts.link), BootKey::new(parts.boot_key.clone()));
+    NodeResource::new(store, compute, link, key, String::new()).with_policy(parts.policy.clone())
 }
 
 fn workspace(parts: &Parts) -> WorkspaceResource {
     let (store, link) = (Arc::clone(&parts.store), Arc::clone(&parts.link));
     let (clock, entropy) = (Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
-    WorkspaceResource::new(store, link, clock, entropy, "sim".to_owned())
-        .with_policy(parts.policy.clone())
+    let compute = Arc::clone(&parts.provider);
+    WorkspaceResource::new(store, link, clock, entropy, compute).with_policy(parts.policy.clone())
 }
 
 async fn run(parts: Parts, node: impl Resource, workspace: impl Resource) {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sam_core::compute::{
     Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, Machine,
-    MachineKey, PowerControl,
+    MachineKey, OwnedResources, PowerControl,
 };
 use sam_core::testkit::sim::{SimCompute, Simulation};
 use sam_core::volume::VolumeProvider;
-use sam_core::{Effect, Error, ErrorKind, Page, Result};
+use sam_core::{Effect, Error, Page, Result};
 
 use super::Planted;
 
@@ -120,12 +120,7 @@ impl ComputeProvider for Bent {
 
     async fn machine(&self, key: &MachineKey) -> Result<Option<Machine>> {
         match self.sim.machine(key).await {
-            Err(error)
-                if self.bend == Bend::AbsenceWithoutProof
-                    && error.kind() == ErrorKind::Unavailable =>
-            {
-                Ok(None)
-            }
+            Err(_) if self.bend == Bend::AbsenceWithoutProof => Ok(None),
             other => other,
         }
     }
@@ -148,5 +143,9 @@ impl ComputeProvider for Bent {
 
     fn volumes(&self) -> Option<&dyn VolumeProvider> {
         self.sim.volumes()
+    }
+
+    fn owned(&self) -> Option<&dyn OwnedResources> {
+        self.sim.owned()
     }
 }

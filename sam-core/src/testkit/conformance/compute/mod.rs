@@ -36,9 +36,6 @@ pub trait ComputeHarness: fmt::Debug + Send + Sync {
     /// Returns the provider.
     fn compute(&self) -> &dyn ComputeProvider;
 
-    /// Returns the same provider as a lister of what it made.
-    fn owned(&self) -> &dyn OwnedResources;
-
     /// Returns a request whose key was never used, with boot data that fits and labels that no
     /// other harness uses (at least one, at most eight, the same each time).
     fn request(&self) -> CreateMachine;
@@ -53,10 +50,14 @@ pub trait ComputeHarness: fmt::Debug + Send + Sync {
 pub enum Requirement {
     /// Nothing.
     Always,
+    /// A list of everything it made is claimed.
+    Owned,
     /// Power control is claimed.
     Power,
     /// Regions are claimed.
     Regions,
+    /// A list of everything it made is not claimed, so there must be none.
+    WithoutOwned,
     /// Power control is not claimed, so there must be none.
     WithoutPower,
     /// Regions are not claimed, so naming one must be refused.
@@ -70,8 +71,10 @@ impl Requirement {
     pub const fn applies_to(self, capabilities: &ComputeCapabilities) -> bool {
         match self {
             Self::Always => true,
+            Self::Owned => capabilities.owned,
             Self::Power => capabilities.power,
             Self::Regions => capabilities.regions,
+            Self::WithoutOwned => !capabilities.owned,
             Self::WithoutPower => !capabilities.power,
             Self::WithoutRegions => !capabilities.regions,
             Self::WithoutVolumes => !capabilities.volumes,
@@ -180,11 +183,20 @@ impl Scope<'_> {
         Err(Failure(format!("the listing has more than {PAGES_MAX} pages")))
     }
 
+    fn owner(&self) -> Result<&dyn OwnedResources, Failure> {
+        let missing = || Failure::new("a list of what it made is claimed, but there is none");
+        self.compute().owned().ok_or_else(missing)
+    }
+
+    /// Returns everything it made, or nothing where no such list is claimed.
     async fn owned(&self, labels: &Labels) -> Result<Vec<OwnedResource>, Failure> {
+        if !self.compute().capabilities().owned {
+            return Ok(Vec::new());
+        }
         let mut resources = Vec::new();
         let mut query = ListOwned::new(labels.clone());
         for _ in 0..PAGES_MAX {
-            let page = self.harness.owned().list_owned(&query).await?;
+            let page = self.owner()?.list_owned(&query).await?;
             resources.extend(page.items);
             match page.next {
                 None => return Ok(resources),
@@ -200,6 +212,8 @@ impl Scope<'_> {
             self.delete(&request.key).await?;
         }
         for request in &made {
+            let left = self.listed(&request.labels).await?;
+            ensure(left.is_empty(), || format!("left behind: {left:?}"))?;
             let left = self.owned(&request.labels).await?;
             ensure(left.is_empty(), || format!("left behind: {left:?}"))?;
         }

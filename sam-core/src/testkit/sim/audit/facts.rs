@@ -132,9 +132,10 @@ impl WorkspaceFacts {
         if !(from == to && !from.is_final() || from.next().contains(&to)) {
             return Err(format!("I5: {} goes from {} to {}", self.id, from.code(), to.code()));
         }
-        // What its owner wants is the owner's to change; only a lapsed lease speaks for them.
-        let own = change.actor == Actor::system() && change.event != "lease_lapsed";
-        if own && self.wish != before.wish {
+        // What its owner wants is the owner's to change; only the end of a life speaks for them.
+        let own = change.actor == Actor::system();
+        let over = ["lease_lapsed", "lifetime_over"].contains(&change.event.as_str());
+        if own && !over && self.wish != before.wish {
             return Err(format!("wish: the engine changed what the owner of {} wants", self.id));
         }
         Ok(())
