@@ -1,7 +1,8 @@
 //! Random bytes that are handed in.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Fills buffers with random bytes.
 ///
@@ -37,20 +38,19 @@ forward!(Arc<T>, Box<T>);
 /// assert_eq!(a, b);
 /// ```
 #[derive(Debug)]
-pub struct SeededEntropy(Mutex<u64>);
+pub struct SeededEntropy(AtomicU64);
 
 impl SeededEntropy {
     /// Starts the sequence of a seed.
     pub const fn new(seed: u64) -> Self {
-        Self(Mutex::new(seed))
+        Self(AtomicU64::new(seed))
     }
 
     /// Returns the next 64 bits (`SplitMix64`).
     pub fn next_u64(&self) -> u64 {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        drop(state);
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        // The state only ever has a constant added, so no lock is needed to share it.
+        let mut mixed = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)

@@ -19,6 +19,20 @@ pub const LABEL_LENGTH: usize = 26;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
+/// What a byte stands for in either letter case, or [`NO_VALUE`].
+const VALUES: [u8; 256] = {
+    let mut values = [NO_VALUE; 256];
+    let mut value: u8 = 0;
+    while value < 32 {
+        let letter = ALPHABET[value as usize];
+        values[letter as usize] = value;
+        values[letter.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
+const NO_VALUE: u8 = u8::MAX;
+
 /// Why a text is not an identifier of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -72,23 +86,38 @@ fn encode(bits: u128) -> [u8; LABEL_LENGTH] {
 }
 
 fn decode(label: &str, offset: usize) -> Result<u128, ParseIdError> {
-    let found = label.chars().count();
-    if found != LABEL_LENGTH {
-        return Err(ParseIdError::Length { found });
+    if label.len() != LABEL_LENGTH || !label.is_ascii() {
+        let found = label.chars().count();
+        if found != LABEL_LENGTH {
+            return Err(ParseIdError::Length { found });
+        }
     }
     let mut bits: u128 = 0;
-    for (index, character) in label.chars().enumerate() {
-        let lower = character.to_ascii_lowercase();
-        let value = ALPHABET
-            .iter()
-            .position(|&known| char::from(known) == lower)
-            .ok_or(ParseIdError::Character { position: offset + index, found: character })?;
+    for (index, byte) in label.bytes().enumerate() {
+        let value = VALUES[usize::from(byte)];
+        if value == NO_VALUE {
+            // All before it are letters of one byte each: the character stands at this place.
+            let found = label.chars().nth(index).unwrap_or(char::REPLACEMENT_CHARACTER);
+            return Err(ParseIdError::Character { position: offset + index, found });
+        }
         if index == 0 && value > 7 {
             return Err(ParseIdError::Overflow);
         }
-        bits = (bits << 5) | value as u128;
+        bits = (bits << 5) | u128::from(value);
     }
     Ok(bits)
+}
+
+/// Shows the text of an identifier without a detour over single characters.
+fn show(bits: u128) -> impl AsRef<str> {
+    struct Shown([u8; LABEL_LENGTH]);
+    impl AsRef<str> for Shown {
+        fn as_ref(&self) -> &str {
+            // The alphabet is ASCII.
+            std::str::from_utf8(&self.0).unwrap_or_default()
+        }
+    }
+    Shown(encode(bits))
 }
 
 macro_rules! ids {
@@ -118,14 +147,14 @@ macro_rules! ids {
 
             /// Returns the 26 characters without the kind, as they stand in host names.
             pub fn label(self) -> String {
-                encode(self.0).iter().map(|&byte| char::from(byte)).collect()
+                show(self.0).as_ref().to_owned()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(Self::PREFIX)?;
-                encode(self.0).iter().try_for_each(|&byte| fmt::Write::write_char(f, char::from(byte)))
+                f.write_str(show(self.0).as_ref())
             }
         }
 

@@ -257,7 +257,7 @@ impl WorkspaceRecord {
     pub const BY_NAME: IndexField = IndexField::Second;
     /// Indexed by node.
     pub const BY_NODE: IndexField = IndexField::Third;
-    const NAMES: &'static str = "workspace_name";
+    pub(crate) const NAMES: &'static str = "workspace_name";
 
     /// Returns the key of a workspace's record.
     pub fn key_of(id: WorkspaceId) -> RecordKey {

@@ -13,8 +13,7 @@ use crate::engine::stored::{Stamped, Stored as _, decode, encode};
 use crate::error::{Effect, Error, ErrorKind, Report, Result};
 use crate::id::CommitId;
 use crate::store::{
-    Actor, Claim, Commit, CommitError, Committed, Due, Expect, Lease, LeaseUse, Refusal,
-    Store as _, Write,
+    Actor, Claim, Commit, CommitError, Committed, Due, Expect, Lease, LeaseUse, Refusal, Write,
 };
 
 /// Looks, effects, writes and refused commits of one record before its lease is given back, so that
@@ -53,7 +52,7 @@ impl<R: Resource> Drive for Driver<R> {
     async fn drive(&self, engine: &Engine, claim: Claim) -> Result<()> {
         let lease = claim.lease;
         let Some(stored) = claim.record else {
-            return engine.store.release(&lease, Due::Never).await;
+            return engine.store().release(&lease, Due::Never).await;
         };
         let mut current = match decode::<R::Record>(&stored) {
             Ok(current) => current,
@@ -74,7 +73,7 @@ impl<R: Resource> Drive for Driver<R> {
                 }
                 Stop::Failed(error) => return Err(error),
                 Stop::Changed { keep_observation } => {
-                    match engine.store.load(&lease.key).await? {
+                    match engine.store().load(&lease.key).await? {
                         None => return Ok(()),
                         Some(stored) => current = decode::<R::Record>(&stored)?,
                     }
@@ -84,7 +83,7 @@ impl<R: Resource> Drive for Driver<R> {
                 }
             }
         }
-        engine.store.release(&lease, Due::NOW).await
+        engine.store().release(&lease, Due::NOW).await
     }
 }
 
@@ -104,7 +103,7 @@ impl<R: Resource> Driver<R> {
         let now = engine.clock.now();
         match self.0.decide(&current.record, observation.as_ref(), now).map_err(Stop::Failed)? {
             Decision::Rest(due) => {
-                engine.store.release(lease, due).await.map_err(Stop::Failed)?;
+                engine.store().release(lease, due).await.map_err(Stop::Failed)?;
                 Ok(Round::Over)
             }
             Decision::Forget { event } => {
@@ -204,7 +203,7 @@ impl Engine {
     async fn settle(&self, commit: Commit) -> Result<Committed, Stop> {
         let id = commit.id;
         let own = commit.lease.as_ref().map(|used| used.lease().key.clone());
-        let error = match self.store.commit(commit).await {
+        let error = match self.store().commit(commit).await {
             Ok(committed) => return Ok(committed),
             Err(CommitError::Refused(Refusal::LeaseLost { .. })) => return Err(Stop::Lost),
             Err(CommitError::Refused(Refusal::VersionMismatch { key, .. })) => {
@@ -219,7 +218,7 @@ impl Engine {
             return Err(Stop::Failed(error));
         }
         for attempt in 0..OUTCOME_QUESTIONS_MAX {
-            match self.store.outcome(id).await {
+            match self.store().outcome(id).await {
                 Ok(Some(committed)) => return Ok(committed),
                 Ok(None) => return Err(Stop::Failed(error.with_effect(Effect::NotApplied))),
                 Err(_) => {
@@ -242,7 +241,7 @@ impl Engine {
             let deadline = self.clock.monotonic() + self.config.lease / 3;
             match select(work.as_mut(), self.clock.sleep_until(deadline)).await {
                 Either::Left((done, _)) => return Ok(done),
-                Either::Right(_) => match self.store.renew(lease, self.config.lease).await {
+                Either::Right(_) => match self.store().renew(lease, self.config.lease).await {
                     Ok(true) => {}
                     Ok(false) => return Err(Stop::Lost),
                     Err(error) => {
@@ -256,6 +255,6 @@ impl Engine {
     /// Lets a record rest that a person must look at.
     async fn park(&self, lease: &Lease, error: &Error) -> Result<()> {
         tracing::error!(record = %lease.key, error = %Report::new(error), "record parked");
-        self.store.release(lease, Due::In(PARKED)).await
+        self.store().release(lease, Due::In(PARKED)).await
     }
 }

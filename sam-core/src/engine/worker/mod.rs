@@ -127,7 +127,7 @@ impl Engine {
     /// # Errors
     /// What the store answered; the record is then looked at again when its lease ends.
     pub async fn step(&self) -> Result<Stepped> {
-        let claims = self.store.claim_due(&self.request(1)).await?;
+        let claims = self.store().claim_due(&self.request(1)).await?;
         let next_due_in = claims.next_due_in;
         match claims.claims.into_iter().next() {
             None => Ok(Stepped::Idle { next_due_in }),
@@ -192,6 +192,11 @@ impl Engine {
         }
     }
 
+    /// The store itself: a call through the pointer to it would be boxed twice.
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     fn request(&self, limit: usize) -> ClaimRequest {
         let kinds = self.resources.keys().cloned().collect();
         ClaimRequest::new(self.worker.clone(), kinds, limit, self.config.lease)
@@ -202,7 +207,7 @@ impl Engine {
         let request = self.request(room);
         // Where there is much to do something is due already, and nothing has to be readied for a
         // wait. A failure shows again below, and is told there.
-        if let Ok(claims) = self.store.claim_due(&request).await
+        if let Ok(claims) = self.store().claim_due(&request).await
             && !claims.claims.is_empty()
         {
             return claims.claims;
@@ -210,12 +215,13 @@ impl Engine {
         let mut failures: u32 = 0;
         loop {
             let cursor = self.beyond_the_head().await;
-            let mut news = cursor
-                .as_ref()
-                .map_or_else(|| Box::pin(future::pending()) as _, |cursor| self.store.wait(cursor));
+            let mut news = cursor.as_ref().map_or_else(
+                || Box::pin(future::pending()) as _,
+                |cursor| self.store().wait(cursor),
+            );
             // Polled once before the claim, so that what happens in between is not missed (C12).
             let early = news.as_mut().now_or_never().is_some();
-            let rest = match self.store.claim_due(&request).await {
+            let rest = match self.store().claim_due(&request).await {
                 Ok(claims) if !claims.claims.is_empty() => return claims.claims,
                 Ok(claims) => {
                     failures = 0;
@@ -243,7 +249,7 @@ impl Engine {
 
     /// A cursor past everything, so that `wait` completes only for what comes.
     async fn beyond_the_head(&self) -> Option<Cursor> {
-        match self.store.changes(None, 0).await {
+        match self.store().changes(None, 0).await {
             Ok(Feed::Changes(changes)) => Some(Cursor::new(changes.head.epoch, Rev(u64::MAX))),
             Ok(Feed::Stale { head, .. }) => Some(Cursor::new(head.epoch, Rev(u64::MAX))),
             Err(_) => None,

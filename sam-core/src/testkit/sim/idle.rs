@@ -1,16 +1,13 @@
-//! What goes on in the workspaces of a simulation, and the check that nobody is stopped who was
-//! not seen idle, without work, and warned in time.
+//! What goes on in the workspaces of a simulation, so that the audit can tell whether somebody is
+//! stopped who was not seen idle, without work, and warned in time.
 
 use std::time::Duration;
 
-use futures_util::future::FutureExt as _;
-
 use super::faults::Dice;
-use super::world::{State, World};
+use super::world::State;
 use crate::id::WorkspaceId;
 use crate::node_link::{Activity, IdleEnd, Work, WorkName, WorkSort};
 use crate::policy::Policy;
-use crate::store::{Cursor, Feed, MemoryStore, Store as _};
 use crate::time::Timestamp;
 
 /// Without activity for this long, simulated people are warned.
@@ -104,30 +101,4 @@ pub(super) fn stop(
     }
     state.activities.remove(&workspace);
     IdleEnd::Ended
-}
-
-/// Follows the feed for idle stops.
-#[derive(Debug, Default)]
-pub(super) struct IdleCheck {
-    after: Option<Cursor>,
-    /// Workspaces stopped so far because nobody used them.
-    pub(super) stops: u64,
-}
-
-impl IdleCheck {
-    /// Checks what was written since the last call.
-    pub(super) fn step(&mut self, store: &MemoryStore, world: &World) -> Result<(), String> {
-        let read = store.changes(self.after.as_ref(), usize::MAX).now_or_never();
-        let read = read.ok_or("the memory store waits")?.map_err(|error| error.to_string())?;
-        let Feed::Changes(read) = read else { return Err("the feed is stale".to_owned()) };
-        for change in read.changes.iter().filter(|change| change.event == "idle_stopped") {
-            let id = change.key.id.parse::<WorkspaceId>().map_err(|error| error.to_string())?;
-            if !world.lock().idle_seen.remove(&id) {
-                return Err(format!("{id} was stopped as idle and never seen idle and warned"));
-            }
-            self.stops += 1;
-        }
-        self.after = Some(read.head);
-        Ok(())
-    }
 }

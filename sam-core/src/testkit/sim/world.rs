@@ -1,22 +1,29 @@
-//! The outside: machines that exist or not, whatever any record says.
+//! The outside: machines that exist or not, whatever any record says, and the agents on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::idle::SimActivity;
-use crate::compute::{Labels, Machine, MachineKey, OwnedResource, Power};
+use super::tape::Tape;
+use crate::compute::{CreateMachine, Labels, Machine, MachineKey, OwnedResource, Power};
 use crate::id::{NodeId, WorkspaceId};
+use crate::store::Signal;
 use crate::time::{Clock as _, ManualClock, Timestamp};
 
 /// How long a create or delete whose reply was lost may still take effect.
 pub(super) const DELAY_MAX: Duration = Duration::from_mins(1);
+/// How long a slow call takes at most: longer than the product's deadline for one.
+pub(super) const SLOW_MAX: Duration = Duration::from_secs(40);
 
 /// The outside world, shared by all fakes.
 #[derive(Debug, Clone)]
 pub struct World {
     clock: ManualClock,
     state: Arc<Mutex<State>>,
+    /// Raised when there may be an agent that has something to do.
+    pub(super) news: Arc<Signal>,
+    tape: Tape,
 }
 
 #[derive(Debug, Default)]
@@ -25,15 +32,27 @@ pub(super) struct State {
     pub(super) machines: BTreeMap<String, SimMachine>,
     /// What takes effect later.
     pending: BTreeMap<(Timestamp, u64), Pending>,
-    /// Workspaces that are ready, and those whose processes run.
+    /// Numbers what takes effect later.
+    pendings: u64,
+    /// Workspaces that are checked out.
     pub(super) prepared: BTreeSet<(NodeId, WorkspaceId)>,
+    /// Workspaces that were ever checked out.
+    pub(super) ever_prepared: BTreeSet<(NodeId, WorkspaceId)>,
+    /// When the processes of an instance answer first, for every instance there ever was.
+    pub(super) instances: BTreeMap<String, Timestamp>,
     /// Secrets that were handed out, to be looked for where they must not be.
-    pub(super) secrets: Vec<String>,
+    pub(super) secrets: BTreeSet<String>,
+    /// Machines that were ever made of a key.
+    pub(super) made: BTreeMap<MachineKey, u64>,
     pub(super) created: u64,
     /// What goes on in workspaces that were asked for it.
     pub(super) activities: BTreeMap<WorkspaceId, SimActivity>,
     /// Workspaces that were seen idle and warned, and not stopped for it yet.
     pub(super) idle_seen: BTreeSet<WorkspaceId>,
+    /// What was seen by a fake that must never be.
+    pub(super) broken: Option<String>,
+    /// Something changed since the last look.
+    dirty: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -41,39 +60,67 @@ pub(super) struct SimMachine {
     pub(super) machine: Machine,
     /// Its agent answers from then on.
     pub(super) boots_at: Timestamp,
-    /// Counts how often its processes were lost.
-    pub(super) instance: u64,
+    /// Names its processes: another one after each loss.
+    pub(super) instance: String,
+    /// Counts how often its processes were started.
+    starts: u64,
+    pub(super) agent: Agent,
+}
+
+/// The agent on a machine, as far as it has come.
+#[derive(Debug, Clone)]
+pub(super) enum Agent {
+    /// It has a token and no identity yet.
+    New(NodeId, String),
+    /// Its token was refused: it will never call.
+    Refused,
+    /// It has an identity, and opens a link whenever its machine runs.
+    Identified,
+}
+
+/// What it takes to make a machine.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    key: MachineKey,
+    labels: Labels,
+    agent: Agent,
+    boot: Duration,
+}
+
+impl Order {
+    pub(super) fn new(request: &CreateMachine, boot: Duration) -> Self {
+        let agent = Agent::New(request.boot.node_id, request.boot.token.expose().clone());
+        Self { key: request.key.clone(), labels: request.labels.clone(), agent, boot }
+    }
 }
 
 #[derive(Debug, Clone)]
 enum Pending {
-    Create(MachineKey, Labels, Duration),
+    Create(Order),
     Delete(MachineKey),
     Remove(String),
 }
 
 impl World {
-    pub(super) fn new(clock: ManualClock) -> Self {
-        Self { clock, state: Arc::default() }
+    pub(super) fn new(clock: ManualClock, tape: Tape) -> Self {
+        Self { clock, state: Arc::default(), news: Arc::default(), tape }
     }
 
-    /// Locks the world after everything that was due in it has happened.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets happen what was due by now; called whenever time has passed.
+    pub(super) fn settle(&self) {
         let now = self.now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(entry) = state.pending.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
+        let mut state = self.lock();
+        while let Some(entry) = state.pending.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {
-                Pending::Create(key, labels, boot) => {
-                    state.adopt_or_create(&key, &labels, now.plus(boot));
-                }
-                Pending::Delete(key) => state.delete(&key),
-                Pending::Remove(provider_id) => state.remove(&provider_id),
+                Pending::Create(order) => drop(self.adopt_or_create(&mut state, order, "late")),
+                Pending::Delete(key) => self.delete_in(&mut state, &key, "late"),
+                Pending::Remove(provider_id) => self.remove_in(&mut state, &provider_id),
             }
         }
-        state
     }
 
     /// World time: monotonic, untouched by jumps of the wall clock.
@@ -81,38 +128,127 @@ impl World {
         Timestamp::EPOCH.plus(self.clock.monotonic())
     }
 
-    pub(super) fn create_later(
-        &self,
-        key: &MachineKey,
-        labels: &Labels,
-        boot: Duration,
-        delay: Duration,
-    ) {
-        let at = self.now().plus(delay.min(DELAY_MAX));
-        let mut state = self.lock();
-        let number = state.pending.len() as u64 + state.created * 1_000;
-        state.pending.insert((at, number), Pending::Create(key.clone(), labels.clone(), boot));
+    /// Takes time, as a call does that is slow.
+    pub(super) async fn take_time(&self, span: Duration) {
+        self.clock.sleep_until(self.clock.monotonic() + span).await;
+    }
+
+    /// Returns whether something changed since it was last asked.
+    pub(super) fn take_dirty(&self) -> bool {
+        std::mem::take(&mut self.lock().dirty)
+    }
+
+    pub(super) fn create(&self, order: Order) -> Machine {
+        self.adopt_or_create(&mut self.lock(), order, "now")
+    }
+
+    fn adopt_or_create(&self, state: &mut State, order: Order, when: &str) -> Machine {
+        match state.find(&order.key) {
+            Some(known) => known.machine.clone(),
+            None => self.make(state, order, when),
+        }
+    }
+
+    fn make(&self, state: &mut State, order: Order, when: &str) -> Machine {
+        self.tape.note(|| format!("world      machine of {} made ({when})", order.key));
+        let Order { key, labels, agent, boot } = order;
+        let boots_at = self.now().plus(boot);
+        state.created += 1;
+        state.dirty = true;
+        *state.made.entry(key.clone()).or_default() += 1;
+        let id = format!("m{}", state.created);
+        let machine = Machine::new(key, id.clone(), labels);
+        let instance = format!("{id}.1");
+        state.instances.insert(instance.clone(), boots_at);
+        let known = SimMachine { machine: machine.clone(), boots_at, instance, starts: 1, agent };
+        state.machines.insert(id, known);
+        self.news.raise();
+        machine
+    }
+
+    pub(super) fn create_later(&self, order: Order, delay: Duration) {
+        self.later(Pending::Create(order), delay);
     }
 
     pub(super) fn delete_later(&self, key: &MachineKey, delay: Duration) {
-        let at = self.now().plus(delay.min(DELAY_MAX));
-        let mut state = self.lock();
-        let number = state.pending.len() as u64 + state.created * 1_000;
-        state.pending.insert((at, number), Pending::Delete(key.clone()));
+        self.later(Pending::Delete(key.clone()), delay);
     }
 
     pub(super) fn remove_later(&self, provider_id: &str, delay: Duration) {
+        self.later(Pending::Remove(provider_id.to_owned()), delay);
+    }
+
+    fn later(&self, pending: Pending, delay: Duration) {
         let at = self.now().plus(delay.min(DELAY_MAX));
         let mut state = self.lock();
-        let number = state.pending.len() as u64 + state.created * 1_000;
-        state.pending.insert((at, number), Pending::Remove(provider_id.to_owned()));
+        state.pendings += 1;
+        let number = state.pendings;
+        state.pending.insert((at, number), pending);
+    }
+
+    pub(super) fn delete(&self, key: &MachineKey, why: &str) {
+        self.delete_in(&mut self.lock(), key, why);
+    }
+
+    fn delete_in(&self, state: &mut State, key: &MachineKey, why: &str) {
+        if state.find(key).is_none() {
+            return;
+        }
+        self.tape.note(|| format!("world      machine of {key} gone ({why})"));
+        state.dirty = true;
+        state.machines.retain(|_, known| known.machine.key != *key);
+        state.prepared.retain(|(node, _)| MachineKey::of(*node) != *key);
+    }
+
+    /// Deletes one machine by the provider's own id, and leaves another of the same key alone.
+    pub(super) fn remove(&self, provider_id: &str) {
+        self.remove_in(&mut self.lock(), provider_id);
+    }
+
+    fn remove_in(&self, state: &mut State, provider_id: &str) {
+        let Some(known) = state.machines.remove(provider_id) else { return };
+        let key = &known.machine.key;
+        self.tape.note(|| format!("world      {provider_id} of {key} gone (swept)"));
+        state.dirty = true;
+        if state.find(key).is_none() {
+            state.prepared.retain(|(node, _)| MachineKey::of(*node) != *key);
+        }
+    }
+
+    pub(super) fn lose_power(&self, key: &MachineKey) {
+        if let Some(known) = self.lock().find_mut(key) {
+            self.tape.note(|| format!("world      machine of {key} is off"));
+            known.machine.power = Power::Off;
+        }
+    }
+
+    pub(super) fn power_on(&self, key: &MachineKey, boot: Duration) {
+        let mut state = self.lock();
+        let Some(known) = state.find_mut(key).filter(|known| known.machine.power == Power::Off)
+        else {
+            return;
+        };
+        self.tape.note(|| format!("world      machine of {key} is on"));
+        known.machine.power = Power::On;
+        known.boots_at = self.now().plus(boot);
+        known.starts += 1;
+        known.instance = format!("{}.{}", known.machine.provider_id, known.starts);
+        let (instance, boots_at) = (known.instance.clone(), known.boots_at);
+        state.instances.insert(instance, boots_at);
+        self.news.raise();
     }
 
     /// Makes a machine whether or not there is one of this key, as a provider would that does not
     /// adopt. Only planted bugs call it.
-    pub fn create_regardless(&self, key: &MachineKey, labels: &Labels) -> Machine {
-        let now = self.now();
-        self.lock().create(key, labels, now)
+    pub fn create_regardless(&self, request: &CreateMachine) -> Machine {
+        let order = Order::new(request, Duration::ZERO);
+        self.make(&mut self.lock(), order, "without adopting")
+    }
+
+    /// Deletes a machine only after a while, as a provider does that takes its time. Only planted
+    /// bugs call it; the honest provider says *in progress* meanwhile.
+    pub fn delete_in_the_end(&self, key: &MachineKey) {
+        self.delete_later(key, DELAY_MAX / 2);
     }
 
     /// Returns how many machines exist.
@@ -126,34 +262,27 @@ impl State {
         self.machines.values().find(|known| known.machine.key == *key)
     }
 
-    pub(super) fn find_mut(&mut self, key: &MachineKey) -> Option<&mut SimMachine> {
+    fn find_mut(&mut self, key: &MachineKey) -> Option<&mut SimMachine> {
         self.machines.values_mut().find(|known| known.machine.key == *key)
     }
 
-    pub(super) fn adopt_or_create(
-        &mut self,
-        key: &MachineKey,
-        labels: &Labels,
-        boots_at: Timestamp,
-    ) -> Machine {
-        match self.find(key) {
-            Some(known) => known.machine.clone(),
-            None => self.create(key, labels, boots_at),
+    /// Returns the agent that is up and has no identity, or when the next one will be up.
+    pub(super) fn new_agent(&self, now: Timestamp) -> NewAgent {
+        let mut next = NewAgent::None;
+        for known in self.machines.values() {
+            let Agent::New(node, token) = &known.agent else { continue };
+            if known.machine.power == Power::Off {
+                continue;
+            }
+            if known.boots_at <= now {
+                return NewAgent::Up(*node, token.clone());
+            }
+            next = match next {
+                NewAgent::At(at) if at <= known.boots_at => NewAgent::At(at),
+                _ => NewAgent::At(known.boots_at),
+            };
         }
-    }
-
-    fn create(&mut self, key: &MachineKey, labels: &Labels, boots_at: Timestamp) -> Machine {
-        self.created += 1;
-        let id = format!("m{}", self.created);
-        let machine = Machine::new(key.clone(), id.clone(), labels.clone());
-        let known = SimMachine { machine: machine.clone(), boots_at, instance: self.created };
-        self.machines.insert(id, known);
-        machine
-    }
-
-    pub(super) fn delete(&mut self, key: &MachineKey) {
-        self.machines.retain(|_, known| known.machine.key != *key);
-        self.prepared.retain(|(node, _)| MachineKey::of(*node) != *key);
+        next
     }
 
     pub(super) fn owned(&self, labels: &Labels) -> Vec<OwnedResource> {
@@ -162,28 +291,16 @@ impl State {
         matching.map(OwnedResource::machine).collect()
     }
 
-    /// Deletes one machine by the provider's own id, and leaves another of the same key alone.
-    pub(super) fn remove(&mut self, provider_id: &str) {
-        if let Some(known) = self.machines.remove(provider_id)
-            && self.find(&known.machine.key).is_none()
-        {
-            self.delete(&known.machine.key);
+    pub(super) fn set_agent(&mut self, node: NodeId, agent: Agent) {
+        if let Some(known) = self.find_mut(&MachineKey::of(node)) {
+            known.agent = agent;
         }
     }
+}
 
-    pub(super) fn lose_power(&mut self, key: &MachineKey) {
-        if let Some(known) = self.find_mut(key) {
-            known.machine.power = Power::Off;
-        }
-    }
-
-    pub(super) fn power_on(&mut self, key: &MachineKey, boots_at: Timestamp) {
-        if let Some(known) = self.find_mut(key)
-            && known.machine.power == Power::Off
-        {
-            known.machine.power = Power::On;
-            known.boots_at = boots_at;
-            known.instance += 1_000_000;
-        }
-    }
+/// Which agent has to ask for its identity next.
+pub(super) enum NewAgent {
+    None,
+    At(Timestamp),
+    Up(NodeId, String),
 }
