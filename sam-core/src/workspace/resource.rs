@@ -246,7 +246,7 @@ impl Resource for WorkspaceResource {
 
     fn lane(
         &self,
-        record: &WorkspaceRecord,
+        _record: &WorkspaceRecord,
         asked: Asked<'_, WorkspaceLook, WorkspaceEffect>,
     ) -> Option<Lane> {
         match asked {
