@@ -251,12 +251,12 @@ impl Resource for WorkspaceResource {
     ) -> Option<Lane> {
         match asked {
             Asked::Look(WorkspaceLook::Hold | WorkspaceLook::Node(_)) => None,
-            Asked::Look(WorkspaceLook::Activity(node)) => Some(Lane::new("agent", node)),
             // With a cap the provider is asked for its prices.
             Asked::Look(WorkspaceLook::Placement) => {
                 self.policy.spend.is_set().then(|| Lane::new("compute", &self.compute))
             }
-            Asked::Act(
+            Asked::Look(WorkspaceLook::Activity(node))
+            | Asked::Act(
                 WorkspaceEffect::Prepare(node)
                 | WorkspaceEffect::Remove(node)
                 | WorkspaceEffect::Stop(node)
