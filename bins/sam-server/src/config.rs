@@ -184,6 +184,7 @@ impl ServerConfig {
             local_repos: false,
             agent_command,
             environment: Vec::new(),
+            idle: IdleConfig::default(),
             log: "info".to_owned(),
             log_json: false,
         }

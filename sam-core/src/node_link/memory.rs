@@ -63,9 +63,11 @@ impl NodeLink for MemoryLink {
     }
 
     async fn warn(&self, _node: NodeId, workspace: WorkspaceId, _notice: &str) -> Result<()> {
-        if let Some(activity) = self.activities().get_mut(&workspace) {
-            activity.warned_for = Some(Duration::ZERO);
-        }
+        let mut activities = self.activities();
+        let activity =
+            activities.entry(workspace).or_insert_with(|| Activity::quiet(Duration::ZERO));
+        activity.warned_for = Some(Duration::ZERO);
+        drop(activities);
         Ok(())
     }
 

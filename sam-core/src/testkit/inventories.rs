@@ -109,8 +109,8 @@ impl OwnedResources for Account {
         let mut state = self.lock();
         let present: Vec<OwnedResource> =
             state.things.values().map(|thing| thing.resource.clone()).collect();
-        let stale = self.strikes(200);
-        let shown = if stale { state.earlier.clone() } else { present.clone() };
+        let from_earlier = self.strikes(200);
+        let shown = if from_earlier { state.earlier.clone() } else { present.clone() };
         if query.after.is_none() {
             state.earlier = present;
         }
@@ -145,6 +145,14 @@ impl OwnedResources for Account {
         }
         Ok(())
     }
+}
+
+/// What a thing's labels say beside its node.
+#[derive(Debug, Clone, Copy)]
+struct Tag<'a> {
+    installation: &'a str,
+    epoch: &'a str,
+    owner: &'a str,
 }
 
 /// One inventory under one seed.
@@ -206,24 +214,25 @@ impl Case {
     fn draw_node(&mut self) -> Result<()> {
         let id = NodeId::new(self.clock.now(), &self.seed);
         let epoch = self.epoch.clone();
+        let right = Tag { installation: OURS, epoch: &epoch, owner: OWNER };
+        // Of before a restore.
+        let old = Tag { epoch: "old", ..right };
+        let (ready, deleted) = (Some(NodeState::Ready), Some(NodeState::Deleted));
         match self.seed.below(12) {
-            0 | 1 => self.thing(id, OURS, &epoch, OWNER, Truth::Keep, Some(NodeState::Ready))?,
-            // Of before a restore, and known since.
-            2 => self.thing(id, OURS, "old", OWNER, Truth::Keep, Some(NodeState::Ready))?,
+            0 | 1 => self.thing(id, right, Truth::Keep, ready)?,
+            // Known since the restore.
+            2 => self.thing(id, old, Truth::Keep, ready)?,
             3 => self.second_machine(id)?,
-            4 | 5 => {
-                let deleted = Some(NodeState::Deleted);
-                self.thing(id, OURS, &epoch, OWNER, Truth::Orphan, deleted)?;
-            }
-            // Deleted, and of before a restore: a person decides.
-            6 => self.thing(id, OURS, "old", OWNER, Truth::Keep, Some(NodeState::Deleted))?,
-            7 => self.thing(id, OURS, &epoch, OWNER, Truth::Recover, None)?,
+            4 | 5 => self.thing(id, right, Truth::Orphan, deleted)?,
+            // A person decides.
+            6 => self.thing(id, old, Truth::Keep, deleted)?,
+            7 => self.thing(id, right, Truth::Recover, None)?,
             8 => {
-                let truth = if self.seed.below(2) == 0 { "work" } else { "home2" };
-                self.thing(id, truth, &epoch, OWNER, Truth::Keep, Some(NodeState::Deleted))?;
+                let installation = if self.seed.below(2) == 0 { "work" } else { "home2" };
+                self.thing(id, Tag { installation, ..right }, Truth::Keep, deleted)?;
             }
             // A contradiction: a person decides.
-            9 => self.thing(id, OURS, &epoch, "bob", Truth::Keep, Some(NodeState::Deleted))?,
+            9 => self.thing(id, Tag { owner: "bob", ..right }, Truth::Keep, deleted)?,
             10 => self.leaving_node(id)?,
             _ => {
                 let resource = OwnedResource::new("address", self.name(), Labels::default());
@@ -240,13 +249,11 @@ impl Case {
     fn thing(
         &mut self,
         id: NodeId,
-        installation: &str,
-        epoch: &str,
-        owner: &str,
+        tag: Tag<'_>,
         truth: Truth,
         state: Option<NodeState>,
     ) -> Result<()> {
-        let machine = self.machine(id, installation, epoch, owner)?;
+        let machine = self.machine(id, tag)?;
         if let Some(state) = state {
             let known = machine.provider_id.clone();
             self.put_node(&node(id, state, Some(known), self.clock.now()), Expect::Absent)?;
@@ -261,18 +268,12 @@ impl Case {
         Ok(())
     }
 
-    fn machine(
-        &self,
-        id: NodeId,
-        installation: &str,
-        epoch: &str,
-        owner: &str,
-    ) -> Result<OwnedResource> {
+    fn machine(&self, id: NodeId, tag: Tag<'_>) -> Result<OwnedResource> {
         let labels = Labels::default()
-            .with(Labels::INSTALLATION, installation)?
-            .with(Labels::EPOCH, epoch)?
+            .with(Labels::INSTALLATION, tag.installation)?
+            .with(Labels::EPOCH, tag.epoch)?
             .with(Labels::NODE, &id.to_string())?
-            .with(Labels::OWNER, owner)?;
+            .with(Labels::OWNER, tag.owner)?;
         let machine = OwnedResource::new(OwnedResource::MACHINE, self.name(), labels);
         Ok(machine.with_key(MachineKey::of(id).to_string()))
     }
@@ -280,8 +281,9 @@ impl Case {
     /// A node with two machines of its key: the one its record names stays.
     fn second_machine(&mut self, id: NodeId) -> Result<()> {
         let epoch = self.epoch.clone();
-        let own = self.machine(id, OURS, &epoch, OWNER)?;
-        let second = self.machine(id, OURS, &epoch, OWNER)?;
+        let tag = Tag { installation: OURS, epoch: &epoch, owner: OWNER };
+        let own = self.machine(id, tag)?;
+        let second = self.machine(id, tag)?;
         let known = Some(own.provider_id.clone());
         self.put_node(&node(id, NodeState::Ready, known, self.clock.now()), Expect::Absent)?;
         self.account
@@ -295,7 +297,8 @@ impl Case {
     /// A node that is deleted as it should be, while lists still show its machine.
     fn leaving_node(&mut self, id: NodeId) -> Result<()> {
         let epoch = self.epoch.clone();
-        let machine = self.machine(id, OURS, &epoch, OWNER)?;
+        let tag = Tag { installation: OURS, epoch: &epoch, owner: OWNER };
+        let machine = self.machine(id, tag)?;
         let known = Some(machine.provider_id.clone());
         let record = node(id, NodeState::Deleting, known, self.clock.now());
         self.put_node(&record, Expect::Absent)?;
@@ -365,7 +368,8 @@ impl Case {
         self.clock.advance(STEP);
         for _ in 0..WORK_MAX {
             let stepped = self.sam.step().now_or_never().ok_or("the engine waits")?;
-            if let Some(wrong) = self.account.lock().wrong.take() {
+            let wrong = self.account.lock().wrong.take();
+            if let Some(wrong) = wrong {
                 return Err(wrong);
             }
             match stepped {

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sam_core::node_link::{MemoryLink, NodeLink, Preparation, Prepare, Readiness};
+use sam_core::node_link::{
+    Activity, IdleEnd, MemoryLink, NodeLink, Preparation, Prepare, Readiness, Work, WorkSort,
+};
 use sam_core::testkit::conformance::node_link::{self, LinkHarness, Processes};
 use sam_core::testkit::conformance::{BoxFuture, Harness, Outcome, Trial, at_once};
 use sam_core::workspace::RepoRef;
@@ -83,16 +86,19 @@ enum Flaw {
     EndsOnlyOne,
     EndsTheOthers,
     ForgetsFiles,
+    ForgetsWarnings,
+    ImaginesWork,
     KeepsFailures,
     MissesTheAbsent,
     NeverEnds,
+    NeverStops,
     /// No flaw.
     None,
     RemovesNoProcess,
     SaysAnything,
 }
 
-const FLAWS: [(Flaw, &str); 12] = [
+const FLAWS: [(Flaw, &str); 15] = [
     (Flaw::ChecksOutAnew, "preparing_twice_gives_one_checkout"),
     (Flaw::MissesTheAbsent, "stopping_and_removing_repeat"),
     (Flaw::MissesTheAbsent, "stopping_and_removing_what_was_never_there_succeeds"),
@@ -105,6 +111,9 @@ const FLAWS: [(Flaw, &str); 12] = [
     (Flaw::DoubtsTheAbsent, "a_node_that_is_not_connected_is_unavailable"),
     (Flaw::SaysAnything, "a_connected_node_says_what_it_is"),
     (Flaw::DrainsNothing, "a_node_that_drains_takes_nothing_new_and_keeps_what_it_has"),
+    (Flaw::ImaginesWork, "a_workspace_that_nobody_uses_has_no_work"),
+    (Flaw::ForgetsWarnings, "a_warning_is_told_by_the_activity"),
+    (Flaw::NeverStops, "who_was_warned_and_does_nothing_is_stopped"),
 ];
 
 /// A node with files and processes that are counted.
@@ -122,6 +131,7 @@ struct State {
     begun: BTreeSet<WorkspaceId>,
     counted: u64,
     draining: bool,
+    warned: BTreeSet<WorkspaceId>,
 }
 
 impl Node {
@@ -204,6 +214,33 @@ impl NodeLink for Node {
         }
         let commit = *state.checkouts.entry(workspace).or_insert(number);
         Ok(Preparation::Ready { commit: Some(format!("{commit:040}")), branch: None })
+    }
+
+    async fn activity(&self, node: NodeId, workspace: WorkspaceId) -> Result<Activity> {
+        self.reach(node)?;
+        let warned = self.state.lock().unwrap().warned.contains(&workspace);
+        let quiet = Activity::quiet(Duration::from_secs(9));
+        let imagined = Work::new("build".parse().unwrap(), WorkSort::Background, Duration::MAX);
+        let work = if self.flaw == Flaw::ImaginesWork { vec![imagined] } else { Vec::new() };
+        Ok(quiet.with_warned_for(warned.then_some(Duration::ZERO)).with_work(work))
+    }
+
+    async fn warn(&self, node: NodeId, workspace: WorkspaceId, _notice: &str) -> Result<()> {
+        self.reach(node)?;
+        if self.flaw != Flaw::ForgetsWarnings {
+            self.state.lock().unwrap().warned.insert(workspace);
+        }
+        Ok(())
+    }
+
+    async fn stop_idle(&self, node: NodeId, workspace: WorkspaceId) -> Result<IdleEnd> {
+        self.reach(node)?;
+        let warned = self.state.lock().unwrap().warned.remove(&workspace);
+        if !warned || self.flaw == Flaw::NeverStops {
+            return Ok(IdleEnd::InUse);
+        }
+        self.end(workspace);
+        Ok(IdleEnd::Ended)
     }
 
     async fn stop(&self, node: NodeId, workspace: WorkspaceId) -> Result<()> {

@@ -9,7 +9,7 @@ use futures_util::future::{join, join_all};
 use super::{Failure, Outcome, always, cases, ensure, ensure_eq};
 use crate::error::{Effect, ErrorKind, Result as CoreResult};
 use crate::id::{NodeId, WorkspaceId};
-use crate::node_link::{NodeLink, Preparation, Prepare};
+use crate::node_link::{IdleEnd, NodeLink, Preparation, Prepare};
 use crate::workspace::{Checkout, RepoRef};
 
 /// Most answers that a preparation may take.
@@ -75,6 +75,9 @@ cases! {
     "NodeLink C4", with_absent { a_node_that_is_not_connected_is_unavailable }
     "NodeLink C5", always { a_connected_node_says_what_it_is }
     "NodeLink C6", drains { a_node_that_drains_takes_nothing_new_and_keeps_what_it_has }
+    "NodeLink C7", always { a_workspace_that_nobody_uses_has_no_work }
+    "NodeLink C8", always { a_warning_is_told_by_the_activity }
+    "NodeLink C9", always { who_was_warned_and_does_nothing_is_stopped }
 }
 
 fn with_missing(harness: &dyn LinkHarness) -> bool {
@@ -301,4 +304,33 @@ async fn a_node_that_drains_takes_nothing_new_and_keeps_what_it_has(scope: &Scop
     ensure_eq!(scope.ready(&known).await?, ready, "what was there before");
     scope.link().stop(scope.node, known.workspace).await?;
     Ok(scope.link().remove(scope.node, known.workspace).await?)
+}
+
+async fn a_workspace_that_nobody_uses_has_no_work(scope: &Scope<'_>) -> Outcome {
+    let request = scope.request();
+    scope.ready(&request).await?;
+    let workspace = request.workspace;
+    let activity = scope.link().activity(scope.node, workspace).await?;
+    ensure!(!activity.is_working(), "work that nobody declared: {activity:?}");
+    Ok(())
+}
+
+async fn a_warning_is_told_by_the_activity(scope: &Scope<'_>) -> Outcome {
+    let request = scope.request();
+    scope.ready(&request).await?;
+    let workspace = request.workspace;
+    scope.link().warn(scope.node, workspace, "it will be stopped").await?;
+    let activity = scope.link().activity(scope.node, workspace).await?;
+    ensure!(activity.warned_for.is_some(), "no word of the warning: {activity:?}");
+    Ok(())
+}
+
+async fn who_was_warned_and_does_nothing_is_stopped(scope: &Scope<'_>) -> Outcome {
+    let request = scope.request();
+    scope.ready(&request).await?;
+    let workspace = request.workspace;
+    scope.link().warn(scope.node, workspace, "it will be stopped").await?;
+    let end = scope.link().stop_idle(scope.node, workspace).await?;
+    ensure_eq!(end, IdleEnd::Ended, "what became of a workspace that nobody uses");
+    Ok(())
 }
