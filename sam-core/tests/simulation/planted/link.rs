@@ -31,7 +31,7 @@ pub(super) fn planted() -> Vec<Planted> {
         Planted {
             name: "work-hidden",
             breaks: "a workspace is stopped as idle in the middle of work",
-            invariant: "was stopped as idle and never seen idle and warned",
+            invariant: "idle: ws-",
             plant: |simulation| {
                 simulation.with_link(|link| Arc::new(Bent { link, bend: Bend::WorkHidden }))
             },

@@ -197,7 +197,7 @@ impl Audit {
         if self.world.lock().idle_seen.remove(&id) {
             return Ok(());
         }
-        Err(format!("{id} was stopped as idle and never seen idle and warned"))
+        Err(format!("idle: {id} was stopped and never seen idle and warned"))
     }
 
     /// No machine that no record answers for, no two of one key, and none that was not announced.
