@@ -120,7 +120,7 @@ impl Peers {
         }
         let dialled = async {
             let token = token().await.map_err(|error| Unreached { error, is_gone: false })?;
-            let dialling = deadline::within(DIAL_DEADLINE, dial(replica, &token)).await;
+            let dialling = deadline::within(DIAL_DEADLINE, Box::pin(dial(replica, &token))).await;
             dialling
                 .unwrap_or_else(|_| Err(Unreached { error: not_reached(replica), is_gone: false }))
         };

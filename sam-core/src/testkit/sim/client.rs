@@ -1,5 +1,6 @@
 //! The owners of workspaces, as programs that call the verbs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::SimLink;
@@ -26,7 +27,7 @@ pub(super) struct Errander {
 /// Asks for a workspace, changes its mind a few times, and never gives up on an answer. Started
 /// again after a crash it asks for the same under the same key, and gets the same workspace.
 pub(super) async fn client(parts: Parts, client: Errander) {
-    let Ok(sam) = parts.sam(parts.provider.clone()) else { return };
+    let Ok(sam) = parts.sam(Arc::clone(&parts.provider)) else { return };
     let choice = SeededEntropy::new(client.seed);
     let key = format!("key-{}", client.number);
     let caller = Caller::named("ann").with_idempotency_key(Some(key));

@@ -27,7 +27,7 @@ pub struct Failure {
     /// The seed of the run.
     pub seed: u64,
     /// What the run was made of, or what shrinking left of it.
-    pub plan: Plan,
+    pub plan: Box<Plan>,
     /// The step after which it was seen.
     pub step: u64,
     /// What did not hold.
@@ -37,13 +37,14 @@ pub struct Failure {
     /// The commit of the sources, where the caller knows it.
     pub commit: Option<String>,
     /// What the run was before it was shrunk, and how many runs that took.
-    pub shrunk: Option<(Plan, u32)>,
+    pub shrunk: Option<Box<(Plan, u32)>>,
 }
 
 impl Failure {
-    pub(super) fn new(plan: Plan, broken: Broken, history: Vec<String>) -> Self {
+    pub(super) fn new(plan: &Plan, broken: Broken, history: Vec<String>) -> Self {
         let Broken { step, what } = broken;
         let (seed, broken) = (plan.seed, what);
+        let plan = Box::new(*plan);
         Self { seed, plan, step, broken, history, commit: None, shrunk: None }
     }
 
@@ -55,7 +56,7 @@ impl Failure {
     }
 
     fn is_long(&self) -> bool {
-        let drawn = self.shrunk.map_or(self.plan, |(from, _)| from);
+        let drawn = self.shrunk.as_deref().map_or(*self.plan, |&(from, _)| from);
         drawn.safety_steps == Plan::LONG_STEPS && Plan::drawn(self.seed) != drawn
     }
 }
@@ -69,7 +70,7 @@ impl fmt::Display for Failure {
         let command = "cargo run --release -p sam-core --features testkit --example sim --";
         let long = if self.is_long() { " --long" } else { "" };
         writeln!(f, "again: {command} --seed {}{long}", self.seed)?;
-        if let Some((from, runs)) = &self.shrunk {
+        if let Some((from, runs)) = self.shrunk.as_deref() {
             writeln!(f, "was: {from}")?;
             writeln!(f, "shrunk in {runs} runs to: {}", self.plan)?;
         } else {

@@ -16,7 +16,7 @@ use crate::id::{NodeId, WorkspaceId};
 use crate::node::NodeRecord;
 use crate::node_link::{Activity, IdleEnd, NodeLink, Preparation, Prepare, Readiness};
 use crate::sam::Sam;
-use crate::time::Clock;
+use crate::time::Clock as _;
 
 /// The link of a simulation.
 #[derive(Debug, Clone)]

@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
             run.clients.push(run.executor.spawn(client));
         }
         let parts = run.parts();
-        if let Ok(sam) = parts.sam(parts.provider.clone()) {
+        if let Ok(sam) = parts.sam(Arc::clone(&parts.provider)) {
             let choice = SeededEntropy::new(plan.stream(Stream::Agents));
             run.executor.spawn(agents(sam, run.world.clone(), choice));
         }

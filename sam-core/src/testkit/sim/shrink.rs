@@ -43,14 +43,14 @@ pub(super) fn smallest(simulation: &Simulation, broken: Broken) -> Failure {
     let from = simulation.plan;
     let smallest = simulation.clone().with_plan(shrink.plan);
     let mut failure = smallest.told(&shrink.broken);
-    failure.shrunk = Some((from, shrink.runs));
+    failure.shrunk = Some(Box::new((from, shrink.runs)));
     failure
 }
 
 impl Shrink<'_> {
     /// Keeps a plan if it fails alike, under its own salt or another.
-    fn keep(&mut self, plan: Plan) -> bool {
-        if plan == self.plan {
+    fn keep(&mut self, plan: &Plan) -> bool {
+        if *plan == self.plan {
             return false;
         }
         for salt in 0..SALTS {
@@ -58,7 +58,7 @@ impl Shrink<'_> {
                 return false;
             }
             self.runs += 1;
-            let plan = Plan { salt: (plan.salt + salt) % SALTS, ..plan };
+            let plan = Plan { salt: (plan.salt + salt) % SALTS, ..*plan };
             match self.simulation.clone().with_plan(plan).attempt() {
                 Err(broken) if broken.invariant() == self.invariant => {
                     (self.plan, self.broken) = (plan, broken);
@@ -72,12 +72,12 @@ impl Shrink<'_> {
 
     fn clients_and_engines(&mut self) {
         for engines in 1..self.plan.engines {
-            if self.keep(Plan { engines, ..self.plan }) {
+            if self.keep(&Plan { engines, ..self.plan }) {
                 break;
             }
         }
         for clients in 1..self.plan.clients {
-            if self.keep(Plan { clients, ..self.plan }) {
+            if self.keep(&Plan { clients, ..self.plan }) {
                 break;
             }
         }
@@ -88,31 +88,31 @@ impl Shrink<'_> {
         let plan = self.plan;
         for fault in plan.faults.active() {
             let alone = Faults::NONE.with(fault, plan.faults.chance(fault).max(ALONE));
-            if self.keep(Plan { faults: alone, ..plan }) {
+            if self.keep(&Plan { faults: alone, ..plan }) {
                 return;
             }
         }
         for fault in Fault::ALL {
             let faults = self.plan.faults.with(fault, 0);
-            self.keep(Plan { faults, ..self.plan });
+            self.keep(&Plan { faults, ..self.plan });
         }
     }
 
     fn errands(&mut self) {
         for errands_max in 0..self.plan.errands_max {
-            if self.keep(Plan { errands_max, ..self.plan }) {
+            if self.keep(&Plan { errands_max, ..self.plan }) {
                 break;
             }
         }
         for errand in Errand::ALL {
             let errands = self.plan.errands.without(errand);
-            self.keep(Plan { errands, ..self.plan });
+            self.keep(&Plan { errands, ..self.plan });
         }
     }
 
     fn policy(&mut self) {
-        self.keep(Plan { keep_warm: Duration::ZERO, ..self.plan });
-        self.keep(Plan { calm_steps: 0, ..self.plan });
+        self.keep(&Plan { keep_warm: Duration::ZERO, ..self.plan });
+        self.keep(&Plan { calm_steps: 0, ..self.plan });
     }
 
     /// Looks for the fewest steps with faults, by halving.
@@ -120,7 +120,7 @@ impl Shrink<'_> {
         let (mut low, mut high) = (0, self.plan.safety_steps);
         while low < high {
             let safety_steps = low.midpoint(high);
-            if self.keep(Plan { safety_steps, ..self.plan }) {
+            if self.keep(&Plan { safety_steps, ..self.plan }) {
                 high = safety_steps;
             } else {
                 low = safety_steps + 1;
@@ -133,7 +133,7 @@ impl Shrink<'_> {
         let (mut low, mut high) = (0, self.plan.fault_budget.min(self.plan.safety_steps * 4));
         while low < high {
             let fault_budget = low.midpoint(high);
-            if self.keep(Plan { fault_budget, ..self.plan }) {
+            if self.keep(&Plan { fault_budget, ..self.plan }) {
                 high = fault_budget;
             } else {
                 low = fault_budget + 1;

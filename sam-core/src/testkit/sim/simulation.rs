@@ -149,6 +149,6 @@ impl Simulation {
                 vec!["the same run did not fail again: something is not repeatable".to_owned()]
             }
         };
-        Failure::new(self.plan, broken.clone(), history)
+        Failure::new(&self.plan, broken.clone(), history)
     }
 }

@@ -68,15 +68,12 @@ impl Names {
             out.push_str(rest.get(..at).unwrap_or_default());
             let label = rest.get(behind..behind + LABEL_LENGTH);
             let label = label.filter(|label| label.bytes().all(|b| b.is_ascii_alphanumeric()));
-            let end = match label {
-                Some(label) => {
-                    out.push_str(self.name(label, prefix));
-                    behind + LABEL_LENGTH
-                }
-                None => {
-                    out.push_str(prefix);
-                    behind
-                }
+            let end = if let Some(label) = label {
+                out.push_str(self.name(label, prefix));
+                behind + LABEL_LENGTH
+            } else {
+                out.push_str(prefix);
+                behind
             };
             rest = rest.get(end..).unwrap_or_default();
         }
