@@ -10,6 +10,7 @@ use sam_core::entropy::Entropy;
 use sam_core::store::Store;
 use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
+use sam_providers::postgres::{PgOptions, PgStore, SchemaState};
 use sam_providers::sqlite::{Retention, SqliteOptions, SqliteStore};
 
 /// How the store's schema relates to this program.
@@ -142,10 +143,12 @@ impl StorePlan {
                 let store = Arc::new(SqliteStore::open(&path, Arc::clone(clock), options)?);
                 Ok(Backing::exclusive(Arc::clone(&store) as _, store))
             }
-            Self::Database { .. } => Err(Error::new(
-                ErrorKind::Unsupported,
-                "this build has no store for a shared database",
-            )),
+            Self::Database { url, migrate } => {
+                let options = PgOptions::new(Arc::clone(entropy));
+                let options = if migrate { options } else { options.without_migrating() };
+                let store = Arc::new(PgStore::open(&url, options).await?);
+                Ok(Backing::shared(Arc::clone(&store) as _, store))
+            }
         }
     }
 }
@@ -167,5 +170,34 @@ impl Upkeep for SqliteStore {
 
     async fn back_up(&self, to: &Path) -> Result<()> {
         Self::back_up(self, to).await
+    }
+}
+
+#[async_trait]
+impl Upkeep for PgStore {
+    async fn trim(&self) -> Result<()> {
+        Self::trim(self, Retention::default()).await.map(drop)
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        known(self.schema_state())
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        known(Self::migrate(self).await?)?.require()
+    }
+
+    async fn back_up(&self, _to: &Path) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "a database is backed up by its own tools")
+            .with_hint("use pg_dump, or the archive of its log"))
+    }
+}
+
+fn known(state: SchemaState) -> Result<Schema> {
+    match state {
+        SchemaState::Current => Ok(Schema::Current),
+        SchemaState::Behind { found, wanted } => Ok(Schema::Behind { found, wanted }),
+        SchemaState::Ahead { found, wanted } => Ok(Schema::Ahead { found, wanted }),
+        _ => Err(Error::new(ErrorKind::Unsupported, "the state of the schema is not known")),
     }
 }

@@ -1,8 +1,9 @@
 //! Two replicas on one store: a workspace does not notice which of them it is asked through, nor that
 //! the one which held its link was killed.
 //!
-//! The replicas share a file here, which only one process may have: so they are servers in this
-//! process, on a runtime each, and killing one is dropping its runtime where it stands.
+//! Once on a file, which only one process may have: so the replicas are servers in this process, on a
+//! runtime each, and killing one is dropping its runtime where it stands. And once as they are installed,
+//! on a database of PostgreSQL that `SAM_TEST_POSTGRES_URL` leads to, and `kill -9`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,16 +17,18 @@ use sam_core::entropy::Entropy;
 use sam_core::replica::LinkRecord;
 use sam_core::time::Clock;
 use sam_core::{Secret, TerminalId};
+use sam_providers::postgres::{PgOptions, PgStore};
 use sam_providers::sqlite::{SqliteOptions, SqliteStore};
 use sam_providers::system::{OsEntropy, SystemClock};
 use sam_server::config::ServerConfig;
 use sam_server::{Backing, server};
+use tokio::process::Child;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::deadline::{LIMIT, eventually, until, within};
 use crate::home::Home;
-use crate::server::beside;
+use crate::server::{Server as Started, beside, start};
 use crate::terminals::{Seen, counting};
 
 crate::home::trials! {
@@ -33,24 +36,45 @@ crate::home::trials! {
     a_workspace_outlives_the_replica_that_held_its_link,
 }
 
+mod on_postgresql {
+    use super::a_workspace_outlives_a_killed_server_on_postgresql;
+
+    crate::home::trials! {
+        fn all,
+        a_workspace_outlives_a_killed_server_on_postgresql,
+    }
+}
+
 /// The tests, or one that says why there are none.
 pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
-    if beside("sam-agentd").is_file() {
-        return all();
+    let absent = ["sam-agentd", "sam-server"].into_iter().find(|name| !beside(name).is_file());
+    if let Some(name) = absent {
+        let why = format!("not built: {name}; `cargo build --workspace` builds it");
+        return vec![crate::home::skipped("replicas", &why)];
     }
-    let why = "not built: sam-agentd; `cargo build --workspace` builds it";
-    vec![crate::home::skipped("replicas", why)]
+    let mut trials = all();
+    match Database::is_there() {
+        Ok(()) => trials.extend(on_postgresql::all()),
+        Err(why) => trials.push(crate::home::skipped("replicas::on_postgresql", &why)),
+    }
+    trials
 }
 
 /// How soon everything must work again: leases last 15 s.
 const AGAIN_WITHIN: Duration = Duration::from_secs(20);
 
-/// A server on a runtime of its own.
+/// A server that can be killed.
 struct Replica {
-    /// Taken when it is killed.
-    runtime: Option<Runtime>,
+    life: Life,
     url: String,
     token: Option<Secret<String>>,
+}
+
+enum Life {
+    /// In this process, on a runtime of its own; taken when it is killed.
+    Here(Option<Runtime>),
+    /// A process of its own, which is killed when this is dropped.
+    Program { _child: Child },
 }
 
 impl Replica {
@@ -85,7 +109,24 @@ impl Replica {
         });
         let started = within("a replica starts", LIMIT, told).await.expect("it starts");
         let url = format!("http://{}", started.address);
-        Self { runtime: Some(runtime), url, token: started.fresh_admin_token }
+        Self { life: Life::Here(Some(runtime)), url, token: started.fresh_admin_token }
+    }
+
+    /// Starts the program as it is installed.
+    async fn program(home: &Home, database: &Database, name: &str) -> Self {
+        let mut command = home.command(beside("sam-server"));
+        command
+            .env("SAM_DATABASE_URL", &database.url)
+            .args(["--listen", "127.0.0.1:0", "--allow-local-repos", "true", "--agent-command"])
+            .arg(beside("sam-agentd"))
+            .arg("--data-dir")
+            .arg(home.path().join(name))
+            .arg("--keys-file")
+            .arg(home.path().join("keys.json"))
+            .arg("--nodes-dir")
+            .arg(home.data().join("nodes"));
+        let Started { child, url, token } = start(home, command).await;
+        Self { life: Life::Program { _child: child }, url, token: token.map(Secret::new) }
     }
 
     fn client(&self, token: &Secret<String>) -> Client {
@@ -96,7 +137,9 @@ impl Replica {
 /// Ends it where it stands: nothing it was about to do is done.
 impl Drop for Replica {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Life::Here(runtime) = &mut self.life
+            && let Some(runtime) = runtime.take()
+        {
             runtime.shutdown_background();
         }
     }
@@ -123,11 +166,29 @@ async fn holder(backing: &Backing) -> LinkRecord {
 }
 
 async fn a_workspace_outlives_the_replica_that_held_its_link(home: &Home) {
-    let repo = home.repo().await;
     std::fs::create_dir_all(home.data()).unwrap();
     let backing = shared(&home.data().join("sam.db"));
     let a = Replica::start(home, backing.clone(), "a").await;
     let b = Replica::start(home, backing.clone(), "b").await;
+    outlives(home, &backing, a, b).await;
+}
+
+async fn a_workspace_outlives_a_killed_server_on_postgresql(home: &Home) {
+    std::fs::create_dir_all(home.data()).unwrap();
+    let database = Database::new();
+    let a = Replica::program(home, &database, "a").await;
+    let b = Replica::program(home, &database, "b").await;
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
+    let url = Secret::new(database.url.clone());
+    let store = Arc::new(PgStore::open(&url, PgOptions::new(entropy)).await.unwrap());
+    let backing = Backing::shared(Arc::clone(&store) as _, store);
+    outlives(home, &backing, a, b).await;
+}
+
+/// A workspace is created through one replica and used through both; the one that holds its link is
+/// killed; it is used and deleted through the other.
+async fn outlives(home: &Home, backing: &Backing, a: Replica, b: Replica) {
+    let repo = home.repo().await;
     let token = a.token.clone().expect("the first one makes the keys");
     // Created through one, used through both: one of them has to ask the other.
     let mut request = CreateWorkspace::new(repo.to_str().unwrap().parse().unwrap());
@@ -149,7 +210,8 @@ async fn a_workspace_outlives_the_replica_that_held_its_link(home: &Home) {
         assert!(seen.read(&mut socket.receiver, |seen| seen.lines() >= enough).await);
     }
 
-    let link = holder(&backing).await;
+    // Lines and bytes are as they were printed, whoever was asked.
+    let link = holder(backing).await;
     let (dead, alive) = if link.replica.url == a.url { (a, b) } else { (b, a) };
     assert_eq!(link.replica.url, dead.url);
     let client = alive.client(&token);
@@ -160,7 +222,7 @@ async fn a_workspace_outlives_the_replica_that_held_its_link(home: &Home) {
     let back = until(AGAIN_WITHIN, async || client.terminals("one").await.ok()).await;
     let back = back.expect("the agent comes back through the replica that is left");
     assert_eq!(back.first().map(|info| info.id), Some(terminal));
-    let newer = holder(&backing).await;
+    let newer = holder(backing).await;
     assert!(newer.link_epoch > link.link_epoch && newer.replica.url == alive.url, "{newer:?}");
     let mut socket = attach(&client, terminal, seen.end()).await;
     assert!(seen.read(&mut socket.receiver, Seen::has_exited).await);
@@ -181,4 +243,63 @@ fn shared(path: &Path) -> Backing {
     let store = SqliteStore::open(path, clock, SqliteOptions::new(entropy)).unwrap();
     let store = Arc::new(store);
     Backing::shared(Arc::clone(&store) as _, store)
+}
+
+/// A database of a test's own, removed at the end.
+struct Database {
+    name: String,
+    url: String,
+}
+
+impl Database {
+    #[expect(clippy::disallowed_methods, reason = "where the peer of the tests is")]
+    fn server() -> String {
+        let local = || "postgresql://postgres@127.0.0.1:5432/test".to_owned();
+        std::env::var("SAM_TEST_POSTGRES_URL").unwrap_or_else(|_| local())
+    }
+
+    /// Runs a statement on a thread and a runtime of its own: a guard cannot wait.
+    fn execute(sql: &str) -> Result<(), String> {
+        let work = async {
+            let connected = tokio_postgres::connect(&Self::server(), tokio_postgres::NoTls).await;
+            let (client, connection) = connected.map_err(|error| error.to_string())?;
+            let connection = tokio::spawn(connection);
+            let done = client.batch_execute(sql).await.map_err(|error| error.to_string());
+            connection.abort();
+            done
+        };
+        std::thread::scope(|scope| {
+            let run = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(work)
+            };
+            scope.spawn(run).join().unwrap()
+        })
+    }
+
+    fn is_there() -> Result<(), String> {
+        Self::execute("SELECT 1")
+            .map_err(|error| format!("no PostgreSQL answers (SAM_TEST_POSTGRES_URL): {error}"))
+    }
+
+    fn new() -> Self {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
+        let name = format!("sam_e2e_{}_{since}", std::process::id());
+        Self::execute(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
+            .unwrap();
+        let server = Self::server();
+        let (address, query) = server.split_once('?').unwrap_or((&server, "sslmode=prefer"));
+        let (address, _) = address.rsplit_once('/').expect("the URL names a database");
+        let url = format!("{address}/{name}?{query}");
+        Self { name, url }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let gone = Self::execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        if let Err(error) = gone {
+            tracing::warn!(error, "a test's database was left behind");
+        }
+    }
 }

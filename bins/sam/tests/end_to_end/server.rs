@@ -42,11 +42,11 @@ pub(crate) fn beside(name: &str) -> PathBuf {
 }
 
 /// A server that runs.
-struct Server {
-    child: Child,
-    url: String,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) url: String,
     /// The administrator's token, on the first start.
-    token: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 fn command(home: &Home) -> Command {
@@ -60,13 +60,18 @@ fn command(home: &Home) -> Command {
 }
 
 async fn serve(home: &Home) -> Server {
+    start(home, command(home)).await
+}
+
+/// Starts a server and waits until it says where it listens.
+pub(crate) async fn start(home: &Home, mut command: Command) -> Server {
     std::fs::create_dir_all(home.data()).unwrap();
     let log = std::fs::File::options()
         .create(true)
         .append(true)
         .open(home.data().join("daemon.log"))
         .unwrap();
-    let mut child = command(home).stderr(Stdio::from(log)).spawn().unwrap();
+    let mut child = command.stderr(Stdio::from(log)).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (mut url, mut token) = (None, None);
     let started = async {
