@@ -5,7 +5,7 @@
 //! 1000000`. More: `--long` makes each run long, `--coverage` shows what was reached, `--complete`
 //! fails where a legal step was not, and `--threads N` takes fewer or more threads.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -121,6 +121,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
+    #[expect(clippy::disallowed_methods, reason = "it is the real time that is measured")]
     let started = Instant::now();
     let (next, stop) = (AtomicU64::new(arguments.from), AtomicBool::new(false));
     let found = Mutex::new(Found::default());
@@ -158,7 +159,9 @@ fn main() -> ExitCode {
     let gaps = coverage.gaps();
     if arguments.complete && !gaps.is_empty() {
         println!("legal steps that were to be taken and were not, or the other way round:");
-        gaps.iter().for_each(|gap| println!("  {gap}"));
+        for gap in &gaps {
+            println!("  {gap}");
+        }
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -181,8 +184,9 @@ fn processor_seconds() -> Option<f64> {
 }
 
 /// The commit of the sources, asked of git; none where there is no repository.
+#[expect(clippy::disallowed_types, reason = "a program that runs on a developer's machine")]
 fn commit() -> Option<String> {
-    let output = Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+    let output = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())
 }

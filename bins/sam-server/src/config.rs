@@ -110,9 +110,14 @@ struct Flags {
     /// Directory for database, keys and local nodes [default: ./sam-data]
     #[arg(long, env = "SAM_DATA_DIR", global = true)]
     data_dir: Option<PathBuf>,
-    /// Database that replicas share, postgresql://user:password@host/database; DATABASE_URL is read
-    /// as well [default: a file in the data directory]
-    #[arg(long, env = "SAM_DATABASE_URL", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        env = "SAM_DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        help = "Database that replicas share, postgresql://user:password@host/database; DATABASE_URL is \
+                read as well [default: a file in the data directory]"
+    )]
     database_url: Option<String>,
     /// Bring the database's schema up to date at the start; without it the server waits for
     /// `sam-server migrate` [default: true]
@@ -154,6 +159,7 @@ struct Flags {
 /// `sam.toml`. Unknown keys stop the start.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "these are the keys as people write them")]
 struct File {
     listen: Option<SocketAddr>,
     database_url: Option<String>,
@@ -217,7 +223,7 @@ impl ServerConfig {
             Some(url) => StorePlan::Database { url: database_url(url)?, migrate },
         };
         let replica_url = flags.replica_url.or(file.replica_url);
-        let replica_url = replica_url.map(check_replica_url).transpose()?;
+        let replica_url = replica_url.as_deref().map(check_replica_url).transpose()?;
         let own = |path: Option<PathBuf>, name: &str| {
             path.map_or_else(
                 || data_dir.join(name),
@@ -272,7 +278,7 @@ fn database_url(url: String) -> Result<Secret<String>> {
     ))
 }
 
-fn check_replica_url(url: String) -> Result<String> {
+fn check_replica_url(url: &str) -> Result<String> {
     let is_http = url.starts_with("http://") || url.starts_with("https://");
     if is_http && !url.contains([',', '?', '#', '@']) && url.len() <= 512 {
         return Ok(url.trim_end_matches('/').to_owned());

@@ -92,15 +92,14 @@ impl Links {
                     Some(node) => drop(due.nodes.insert(node)),
                     None => return,
                 },
-                item = feed.next() => match item {
-                    Some(Ok(item)) => self.heard(&item, &mut due),
-                    Some(Err(_)) | None => {
-                        deadline::sleep(RETRY).await;
-                        feed = self.follow().await;
-                        due.replicas = true;
-                        due.nodes.extend(self.controller.connected());
-                        due.nodes.extend(self.written.keys());
-                    }
+                item = feed.next() => if let Some(Ok(item)) = item {
+                    self.heard(&item, &mut due);
+                } else {
+                    deadline::sleep(RETRY).await;
+                    feed = self.follow().await;
+                    due.replicas = true;
+                    due.nodes.extend(self.controller.connected());
+                    due.nodes.extend(self.written.keys());
                 },
                 () = deadline::sleep(RETRY), if retry => {}
             }

@@ -36,6 +36,11 @@ mod replicas {
         done.unwrap_or_else(|_| panic!("waited in vain: {what}"))
     }
 
+    /// A client whose requests may last as long as a test does.
+    fn http() -> Client {
+        Client::builder().build().unwrap()
+    }
+
     /// A schema that is what the test says.
     #[derive(Debug)]
     struct Care(Mutex<Schema>);
@@ -101,9 +106,8 @@ mod replicas {
                 stop.clone().cancelled_owned(),
             );
             let running = tokio::spawn(running);
-            let started = match within("a replica starts", told).await {
-                Ok(started) => started,
-                Err(_) => return Err(running.await.unwrap().expect_err("it did not start")),
+            let Ok(started) = within("a replica starts", told).await else {
+                return Err(running.await.unwrap().expect_err("it did not start"));
             };
             let token = started.fresh_admin_token.map(|token| token.expose().clone());
             let url = format!("http://{}", started.address);
@@ -120,7 +124,7 @@ mod replicas {
 
         /// Reads from the feed until so many changes were seen; each is its id and its data.
         async fn changes(&self, token: &str, after: &str, enough: usize) -> Vec<(String, String)> {
-            let request = Client::new().get(format!("{}/api/events", self.url));
+            let request = http().get(format!("{}/api/events", self.url));
             let request = request.bearer_auth(token).header("last-event-id", after);
             let mut pieces = request.send().await.unwrap().bytes_stream();
             let mut text = String::new();
@@ -147,7 +151,7 @@ mod replicas {
         }
 
         async fn head(&self, token: &str) -> String {
-            let request = Client::new().get(format!("{}/api/events", self.url)).bearer_auth(token);
+            let request = http().get(format!("{}/api/events", self.url)).bearer_auth(token);
             let mut response = request.send().await.unwrap();
             let first = within("the stream begins", response.chunk()).await.unwrap().unwrap();
             let first = String::from_utf8(first.to_vec()).unwrap();
@@ -231,13 +235,17 @@ mod replicas {
     #[tokio::test]
     async fn a_server_that_is_shutting_down_is_alive_and_not_ready() {
         let clock = Arc::new(SystemClock::new());
-        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let store = Arc::new(MemoryStore::new(Arc::<SystemClock>::clone(&clock)));
         let sam = Sam::builder(store, Arc::new(MemoryCompute::new())).build().unwrap();
         let signer = Arc::new(Ed25519Signer::from_seed(&Secret::new([1; 32])));
         let shutdown = CancellationToken::new();
         let app = App::new(AppParts {
             sam,
-            controller: Controller::new(ControllerConfig::new("t".into(), signer, clock.clone())),
+            controller: Controller::new(ControllerConfig::new(
+                "t".into(),
+                signer,
+                Arc::<SystemClock>::clone(&clock),
+            )),
             challenge: ChallengeKey::new(Secret::new([2; 32])),
             server_keys: Vec::new(),
             access: Access::Owner,

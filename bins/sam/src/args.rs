@@ -345,8 +345,8 @@ mod tests {
         assert_eq!(idle_stop("sam up . --idle-stop 2h"), Some(7_200_000));
         assert_eq!(idle_stop("sam up . --idle-stop 0s"), Some(1));
         assert_eq!(parse("sam up . --idle-stop 2").unwrap_err(), ErrorKind::ValueValidation);
-        assert!(parse("sam work w --name build --for 5m").is_ok());
-        assert!(parse("sam work w --name build --end").is_ok());
+        parse("sam work w --name build --for 5m").unwrap();
+        parse("sam work w --name build --end").unwrap();
         for bad in ["sam work w", "sam work w --name a/b", "sam work w --name a --for 5m --end"] {
             parse(bad).unwrap_err();
         }

@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(open().await.unwrap().list.len(), 3);
         std::fs::write(directory.path().join("control.json"), b"{").unwrap();
         assert_eq!(open().await.unwrap().list.len(), 2);
-        assert!(Controls::open(directory.path(), "nonsense").await.is_err());
+        Controls::open(directory.path(), "nonsense").await.unwrap_err();
     }
 }

@@ -20,6 +20,7 @@ fn orphan(state: OrphanState, reason: Reason) -> OrphanRecord {
     orphan
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a decision takes it so")]
 fn seen(standing: Option<Standing>, hold: Hold) -> Option<OrphanObservation> {
     Some(OrphanObservation::Seen { standing: Ok(standing), hold })
 }

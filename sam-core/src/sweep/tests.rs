@@ -38,6 +38,7 @@ fn node(state: NodeState, machine: Option<&str>) -> NodeRecord {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn a_thing_is_deleted_only_on_proof() {
     use Reason::{Duplicate, NodeDeleted, OtherEpoch, Unclear};
     let right = || labels(Some(OURS), "e1", Some(&id().to_string()), "ann");

@@ -284,18 +284,22 @@ mod tests {
         let table = [
             ("just used", quiet(Duration::ZERO), active(two)),
             ("quiet for a while", quiet(HOUR), active(HOUR)),
-            ("one moment too early", quiet(two - ms), active(LOOK_MIN)),
+            ("one moment too early", quiet(two.saturating_sub(ms)), active(LOOK_MIN)),
             ("exactly the span", quiet(two), IdleVerdict::Warn),
             ("much longer than the span", quiet(HOUR * 1_000), IdleVerdict::Warn),
             ("just warned", warned(two, Duration::ZERO), wait(WARNED_LOOK)),
-            ("soon over", warned(two + WARNING - second, WARNING - second), wait(second)),
-            ("one moment left", warned(two + WARNING, WARNING - ms), wait(LOOK_MIN)),
+            (
+                "soon over",
+                warned((two + WARNING).saturating_sub(second), WARNING.saturating_sub(second)),
+                wait(second),
+            ),
+            ("one moment left", warned(two + WARNING, WARNING.saturating_sub(ms)), wait(LOOK_MIN)),
             ("warned in time", warned(two + WARNING, WARNING), IdleVerdict::Stop),
             ("a warning that still holds", warned(two + late, late), IdleVerdict::Stop),
             ("a warning long forgotten", warned(two + late, late + ms), IdleVerdict::Warn),
             // The node drops a warning with the first thing that counts, so these two are only to
             // be seen when it is wrong: what counts wins.
-            ("used after the warning", warned(second, WARNING), active(two - second)),
+            ("used after the warning", warned(second, WARNING), active(two.saturating_sub(second))),
             ("used at the last moment", warned(Duration::ZERO, late), active(two)),
         ];
         for (name, activity, expected) in table {

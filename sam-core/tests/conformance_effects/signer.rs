@@ -111,8 +111,11 @@ impl Verifier for FlawedVerifier {
         match self.flaw {
             Flaw::ChecksNothing if known => Ok(()),
             Flaw::IgnoresTheName => {
-                let any = names.iter().map(|name| self.inner.verify(name, message, signature));
-                any.fold(Err(refuse(ErrorKind::Unauthenticated)), |found, next| found.or(next))
+                let any = |name: &String| self.inner.verify(name, message, signature).is_ok();
+                if names.iter().any(any) {
+                    return Ok(());
+                }
+                Err(refuse(ErrorKind::Unauthenticated))
             }
             Flaw::IgnoresTheEnd => {
                 let end = signature.len().min(64);

@@ -158,7 +158,8 @@ pub(crate) async fn a_store_moves_from_sqlite_to_postgresql_and_back() {
     let (archive, clock) = (Archive::new(), Arc::new(ManualClock::new(Timestamp::EPOCH)));
     let options = |seed| SqliteOptions::new(Arc::new(SeededEntropy::new(seed)));
     let path = |name: &str| -> PathBuf { archive.directory.path().join(name) };
-    let small = SqliteStore::open(path("a.db"), clock.clone(), options(1)).unwrap();
+    let small =
+        SqliteStore::open(path("a.db"), Arc::<ManualClock>::clone(&clock), options(1)).unwrap();
     let lease = fill(&small).await;
     let (original, cursor) = (records(&small).await, end(&small).await);
     small.export(&archive.path, None).await.unwrap();
@@ -173,8 +174,10 @@ pub(crate) async fn a_store_moves_from_sqlite_to_postgresql_and_back() {
     check(&large, &original, (&cursor, lease.clone())).await;
     large.integrity_check().await.unwrap();
 
-    SqliteStore::import(back, path("b.db"), clock.clone(), options(2)).unwrap();
-    let again = SqliteStore::import(back, path("b.db"), clock.clone(), options(3)).unwrap_err();
+    SqliteStore::import(back, path("b.db"), Arc::<ManualClock>::clone(&clock), options(2)).unwrap();
+    let again =
+        SqliteStore::import(back, path("b.db"), Arc::<ManualClock>::clone(&clock), options(3))
+            .unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
     let small = SqliteStore::open(path("b.db"), clock, options(4)).unwrap();
     check(&small, &original, (&middle, lease)).await;

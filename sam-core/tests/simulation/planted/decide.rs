@@ -305,6 +305,7 @@ async fn run(parts: Parts, node: impl Resource, workspace: impl Resource) {
 #[derive(Debug)]
 struct Bent<R: Resource> {
     inner: R,
+    #[expect(clippy::type_complexity, reason = "the signature of a decision")]
     bend: fn(&R, &R::Record, Option<&R::Observation>, Timestamp) -> Result<Decision<R>>,
     checks: Checks,
 }

@@ -110,7 +110,7 @@ fn a_failure_is_shrunk_to_something_a_person_can_read() {
     let seed = first_failure(&bug).expect("it is found").seed;
     let simulation = (bug.plant)(Simulation::new(seed));
     let failure = simulation.run_and_shrink().unwrap_err();
-    let plan = failure.plan;
+    let plan = *failure.plan;
     assert!(failure.broken.starts_with(bug.invariant));
     assert_eq!((plan.engines, plan.clients, plan.errands_max), (1, 1, 0), "{failure}");
     assert_eq!(plan.faults.active().count(), 1, "{failure}");

@@ -150,7 +150,7 @@ impl Store for Bent {
             state.commits
         });
         match self.bend {
-            Bend::CommitLost if number % 6 == 0 && !commit.writes.is_empty() => {
+            Bend::CommitLost if number.is_multiple_of(6) && !commit.writes.is_empty() => {
                 let rev = self.head().await.map_err(CommitError::Failed)?;
                 let rev = Rev(rev.0 + commit.writes.len() as u64);
                 let versions = commit.writes.iter().map(|write| match write.expect {

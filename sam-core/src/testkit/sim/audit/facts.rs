@@ -132,10 +132,11 @@ impl WorkspaceFacts {
         if !(from == to && !from.is_final() || from.next().contains(&to)) {
             return Err(format!("I5: {} goes from {} to {}", self.id, from.code(), to.code()));
         }
-        // What its owner wants is the owner's to change; only the end of a life speaks for them.
+        // What its owner wants is the owner's to change; only the end of a life and the idle rule speak
+        // for them.
         let own = change.actor == Actor::system();
-        let over = ["lease_lapsed", "lifetime_over"].contains(&change.event.as_str());
-        if own && !over && self.wish != before.wish {
+        let rules = ["idle_stop_given_up", "idle_stopped", "lease_lapsed", "lifetime_over"];
+        if own && !rules.contains(&change.event.as_str()) && self.wish != before.wish {
             return Err(format!("wish: the engine changed what the owner of {} wants", self.id));
         }
         Ok(())
