@@ -19,7 +19,7 @@
 //! # async fn example() -> sam_core::Result<()> {
 //! let config = ProcessConfig::new("/var/lib/sam/nodes".into(), vec!["/usr/bin/sam".into()]);
 //! let compute = ProcessCompute::new(config);
-//! assert!(compute.list_machines(&ListMachines::default()).await?.machines.is_empty());
+//! assert!(compute.list_machines(&ListMachines::default()).await?.items.is_empty());
 //! # Ok(())
 //! # }
 //! ```

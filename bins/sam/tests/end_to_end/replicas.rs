@@ -16,7 +16,7 @@ use sam_core::engine::decode;
 use sam_core::entropy::Entropy;
 use sam_core::replica::LinkRecord;
 use sam_core::time::Clock;
-use sam_core::{Secret, TerminalId};
+use sam_core::{ErrorKind, Secret, TerminalId};
 use sam_providers::postgres::{PgOptions, PgStore};
 use sam_providers::sqlite::{SqliteOptions, SqliteStore};
 use sam_providers::system::{OsEntropy, SystemClock};
@@ -230,8 +230,14 @@ async fn outlives(home: &Home, backing: &Backing, a: Replica, b: Replica) {
 
     client.delete_workspace("one").await.unwrap();
     eventually("it is deleted", async || {
-        let workspace = client.workspace("one").await.unwrap();
-        (workspace.state == WorkspaceState::Deleted).then_some(())
+        match client.workspace("one").await {
+            Ok(workspace) => (workspace.state == WorkspaceState::Deleted).then_some(()),
+            // Its name is free again.
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+                Some(())
+            }
+        }
     })
     .await;
 }

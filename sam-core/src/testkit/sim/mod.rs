@@ -22,10 +22,10 @@
 //! use sam_core::testkit::sim::Simulation;
 //!
 //! /// Counts calls: stands for what a host adds to a provider.
-//! #[derive(Debug, Default)]
-//! struct Counting(AtomicU64);
+//! #[derive(Debug, Clone, Default)]
+//! struct Counting(Arc<AtomicU64>);
 //!
-//! impl Layer for Arc<Counting> {
+//! impl Layer for Counting {
 //!     async fn around<'a, T, A>(
 //!         &'a self,
 //!         _provider: &'a (dyn std::fmt::Display + Sync),
@@ -42,11 +42,11 @@
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let counting = Arc::new(Counting::default());
+//! let counting = Counting::default();
 //! for seed in 0..20 {
-//!     let counting = Arc::clone(&counting);
+//!     let counting = counting.clone();
 //!     Simulation::new(seed)
-//!         .with_compute(move |sim| Arc::new(Layered::new(Arc::clone(&counting), sim)))
+//!         .with_compute(move |sim| Arc::new(Layered::new(counting.clone(), sim)))
 //!         .run_and_shrink()?;
 //! }
 //! assert!(counting.0.load(Ordering::Relaxed) > 20);
