@@ -42,7 +42,7 @@ use super::{SqliteOptions, apply, leases, query, reader, schema, writer};
 /// let clock = Arc::new(ManualClock::new(Timestamp::EPOCH)); // SystemClock outside tests
 /// let options = SqliteOptions::new(Arc::new(SeededEntropy::new(1))); // OsEntropy outside tests
 /// let store = SqliteStore::open(path, clock, options)?;
-/// assert!(store.list(&ListQuery::new(Kind::new("node"))).await?.records.is_empty());
+/// assert!(store.list(&ListQuery::new(Kind::new("node"))).await?.items.is_empty());
 /// store.close().await;
 /// # Ok::<(), sam_core::Error>(())
 /// # }).unwrap();
