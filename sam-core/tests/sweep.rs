@@ -155,6 +155,19 @@ mod sweep {
         assert_eq!(bench.events("orphan"), story);
     }
 
+    /// The long run is `--example inventories`.
+    #[test]
+    fn no_random_inventory_loses_what_must_stay_or_keeps_what_must_go() {
+        let mut deleted = 0;
+        for seed in 0..100 {
+            match sam_core::testkit::inventories::run(seed) {
+                Ok(counted) => deleted += counted.orphans,
+                Err(wrong) => panic!("{wrong}"),
+            }
+        }
+        assert!(deleted > 100, "only {deleted} orphans: nothing is tried");
+    }
+
     #[test]
     fn a_hold_keeps_what_is_proven_until_it_is_lifted_or_a_person_asks() {
         let bench = Bench::new();
