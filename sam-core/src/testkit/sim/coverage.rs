@@ -39,7 +39,10 @@ const OUT_OF_REACH: [(Passage, &str); 4] = [
     ),
     (Passage::new("node", "ready", "lost"), "a node is unreachable before it is lost"),
     (Passage::new("node", "draining", "lost"), "a draining node is deleted, lost or not"),
-    (Passage::new("node", "recovered", "deleting"), "a machine without a record is never made here"),
+    (
+        Passage::new("node", "recovered", "deleting"),
+        "a machine without a record is never made here",
+    ),
 ];
 
 /// What happened how often.
