@@ -10,7 +10,7 @@ use sam_core::compute::MemoryCompute;
 use sam_core::engine::Stepped;
 use sam_core::store::{Feed, MemoryStore};
 use sam_core::time::{ManualClock, Timestamp};
-use sam_core::workspace::NewWorkspace;
+use sam_core::workspace::{NewWorkspace, WorkspaceState};
 use sam_core::{Caller, Sam};
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     let sam = Sam::builder(store, Arc::new(MemoryCompute::new())).clock(clock.clone()).build()?;
     let lease = Some(Duration::from_mins(3));
     let new = NewWorkspace::new("octo/hello".parse()?).with_lease(lease);
-    sam.create_workspace(new, &Caller::named("ann")).await?;
+    let made = sam.create_workspace(new, &Caller::named("ann")).await?;
 
     let mut after = sam.head().await?;
     after.rev.0 = 0;
@@ -38,8 +38,12 @@ async fn main() -> anyhow::Result<()> {
                 println!("step {step}: nothing is due for {} s", pause.as_secs());
                 clock.advance(pause);
             }
-            Stepped::Idle { next_due_in: None } => break,
             _ => {}
+        }
+        // Sweeps go on for ever, so there is always something to come.
+        let workspace = sam.workspace(made.record.id).await?;
+        if workspace.is_some_and(|workspace| workspace.record.state == WorkspaceState::Deleted) {
+            break;
         }
     }
     println!("everything was taken away again");
