@@ -148,11 +148,15 @@ pub(crate) async fn census(sam: &Sam) -> Result<Census> {
     }
 }
 
-/// Completes when there was nothing to look after for `span`, seen at each twentieth of it.
+/// Looks in a row that must find nothing, each a twentieth of the span after the other. Two are left
+/// out: the sweep writes a line every ten minutes, and must not keep an idle daemon for ever.
+const QUIET_LOOKS: u32 = 18;
+
+/// Completes when there was nothing to look after for nearly `span`.
 async fn idle(sam: Sam, span: Duration) {
     let mut quiet = 0;
     let mut head = None;
-    while quiet < 20 {
+    while quiet < QUIET_LOOKS {
         deadline::sleep(span / 20).await;
         let (census, now) = match tokio::join!(census(&sam), sam.head()) {
             (Ok(census), Ok(now)) => (census, Some(now)),

@@ -33,12 +33,9 @@ async fn main() -> anyhow::Result<()> {
             }
             after = changes.head;
         }
-        match stepped {
-            Stepped::Idle { next_due_in: Some(pause) } => {
-                println!("step {step}: nothing is due for {} s", pause.as_secs());
-                clock.advance(pause);
-            }
-            _ => {}
+        if let Stepped::Idle { next_due_in: Some(pause) } = stepped {
+            println!("step {step}: nothing is due for {} s", pause.as_secs());
+            clock.advance(pause);
         }
         // Sweeps go on for ever, so there is always something to come.
         let workspace = sam.workspace(made.record.id).await?;
