@@ -15,6 +15,9 @@ use super::link::{attach_path, next};
 use super::*;
 use crate::wire::{ExecEvent, ExitStatus, Frame};
 
+/// The name of work that a workspace declares.
+const WORK: &str = "build";
+
 /// The router with the fake holder, for requests without a link.
 pub(super) async fn bare_router(directory: &std::path::Path, node: NodeId) -> Router {
     let git = Git { program: "git".into(), environment: environment() };
@@ -79,8 +82,8 @@ async fn every_route_refuses_no_wrong_and_foreign_tokens() {
         ("POST", format!("{workspace}/stop-idle"), NodeRight::Stop),
         ("GET", format!("{workspace}/activity"), NodeRight::Activity),
         ("POST", format!("{workspace}/warning"), NodeRight::Warn),
-        ("PUT", format!("{workspace}/work/build"), NodeRight::Work),
-        ("DELETE", format!("{workspace}/work/build"), NodeRight::Work),
+        ("PUT", format!("{workspace}/work/{WORK}"), NodeRight::Work),
+        ("DELETE", format!("{workspace}/work/{WORK}"), NodeRight::Work),
         ("GET", format!("{workspace}/terminals"), NodeRight::Terminal),
         ("POST", format!("{workspace}/terminals"), NodeRight::Terminal),
         ("DELETE", format!("{workspace}/terminals/{ECHO}"), NodeRight::Terminal),
@@ -281,14 +284,14 @@ async fn activity_work_and_warnings_travel_through_the_link() {
     assert_eq!(controller.activity(NODE, WORKSPACE).await.unwrap(), quiet);
     assert_eq!(controller.stop_idle(NODE, WORKSPACE).await.unwrap(), IdleEnd::InUse);
 
-    let path = format!("/v1/workspaces/{WORKSPACE}/work/build");
+    let path = format!("/v1/workspaces/{WORKSPACE}/work/{WORK}");
     let declared = json!({"for_ms": 60_000});
     for _ in 0..2 {
         let (status, _) = rig.ask("PUT", &path, &declared, [NodeRight::Work]).await;
         assert_eq!(status, 204);
     }
     let seen = controller.activity(NODE, WORKSPACE).await.unwrap();
-    assert_eq!((seen.work.len(), seen.work[0].name.as_str()), (1, "build"));
+    assert_eq!((seen.work.len(), seen.work[0].name.as_str()), (1, WORK));
     for bad in [json!({"for_ms": 0}), json!({"for_ms": 86_400_001}), json!({"for": 5}), json!({})] {
         let (status, _) = rig.ask("PUT", &path, &bad, [NodeRight::Work]).await;
         assert_eq!(status, 400, "{bad}");
