@@ -6,10 +6,9 @@
 //! that the hold is as it was seen, so none slips past one that is being set.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::engine::{Stored, decode};
-use crate::error::{Error, ErrorKind, Report, Result};
+use crate::error::Report;
 use crate::store::{Expect, Index, Kind, RecordKey, Store};
 use crate::time::Timestamp;
 
@@ -62,10 +61,6 @@ impl Stored for HoldRecord {
 
     fn format(&self) -> u32 {
         self.format
-    }
-
-    fn upcast(from: u32, _body: Value) -> Result<Value> {
-        Err(Error::new(ErrorKind::Corrupt, format!("no hold was ever written in format {from}")))
     }
 }
 

@@ -23,11 +23,16 @@ pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     /// Returns the format it was read in.
     fn format(&self) -> u32;
 
-    /// Lifts a body from format `from` to `from + 1`. The first format needs no step.
+    /// Lifts a body from format `from` to `from + 1`. A record in its first format needs no step: nothing
+    /// older was ever written.
     ///
     /// # Errors
     /// `Corrupt` when the body is not of that format.
-    fn upcast(from: u32, body: Value) -> Result<Value>;
+    fn upcast(from: u32, body: Value) -> Result<Value> {
+        drop(body);
+        let message = format!("no {} was ever written in format {from}", Self::KIND);
+        Err(Error::new(ErrorKind::Corrupt, message))
+    }
 }
 
 /// A record together with the version it had.

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::compute::{MachineKey, Size};
 use crate::engine::{InvalidTransition, Stored};
-use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+use crate::error::ErrorRecord;
 use crate::id::{NodeId, WorkspaceId};
 use crate::store::{Index, IndexField, Kind, RecordKey};
 use crate::time::Timestamp;
@@ -325,9 +324,5 @@ impl Stored for NodeRecord {
 
     fn format(&self) -> u32 {
         self.format
-    }
-
-    fn upcast(from: u32, _body: Value) -> Result<Value> {
-        Err(Error::new(ErrorKind::Corrupt, format!("no node was ever written in format {from}")))
     }
 }

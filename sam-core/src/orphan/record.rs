@@ -1,12 +1,11 @@
 //! What is stored of an orphan.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::compute::{Labels, OwnedResource};
 use crate::engine::{InvalidTransition, Stored};
-use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+use crate::error::ErrorRecord;
 use crate::store::{Index, IndexField, Kind, RecordKey};
 use crate::sweep::Reason;
 use crate::time::Timestamp;
@@ -130,7 +129,7 @@ impl OrphanRecord {
     ///
     /// # Errors
     /// When the step is not in the table.
-    pub fn check_next(&self, to: &Self) -> std::result::Result<(), InvalidTransition> {
+    pub fn check_next(&self, to: &Self) -> Result<(), InvalidTransition> {
         if self.state == to.state || self.state.next().contains(&to.state) {
             Ok(())
         } else {
@@ -154,9 +153,5 @@ impl Stored for OrphanRecord {
 
     fn format(&self) -> u32 {
         self.format
-    }
-
-    fn upcast(from: u32, _body: Value) -> Result<Value> {
-        Err(Error::new(ErrorKind::Corrupt, format!("no orphan was ever written in format {from}")))
     }
 }

@@ -1,11 +1,9 @@
 //! What is stored of replicas, links and the installation.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Replica;
 use crate::engine::Stored;
-use crate::error::{Error, ErrorKind, Result};
 use crate::id::NodeId;
 use crate::store::{Index, Kind, RecordKey};
 use crate::time::Timestamp;
@@ -106,10 +104,6 @@ impl ReplicaRecord {
     }
 }
 
-fn never_written(kind: &Kind, from: u32) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("no {kind} was ever written in format {from}"))
-}
-
 macro_rules! stored {
     ($record:ty, $key:expr) => {
         impl Stored for $record {
@@ -127,10 +121,6 @@ macro_rules! stored {
 
             fn format(&self) -> u32 {
                 self.format
-            }
-
-            fn upcast(from: u32, _body: Value) -> Result<Value> {
-                Err(never_written(&Self::KIND, from))
             }
         }
     };

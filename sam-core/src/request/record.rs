@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::Stored;
@@ -88,10 +87,5 @@ impl Stored for RequestRecord {
 
     fn format(&self) -> u32 {
         self.format
-    }
-
-    fn upcast(from: u32, _body: Value) -> Result<Value> {
-        let message = format!("no request was ever written in format {from}");
-        Err(Error::new(ErrorKind::Corrupt, message))
     }
 }

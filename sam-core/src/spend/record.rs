@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::engine::Stored;
-use crate::error::{Error, ErrorKind, Result};
 use crate::id::NodeId;
 use crate::store::{Due, Index, Kind, RecordKey};
 use crate::time::{Month, Timestamp};
@@ -141,7 +139,7 @@ impl SpendRecord {
         node: NodeId,
         spending: Spending,
         cap: &SpendCap,
-    ) -> std::result::Result<Self, Refused> {
+    ) -> Result<Self, Refused> {
         let now = spending.since;
         let nodes_max = cap.nodes.unwrap_or(Self::NODES_MAX).min(Self::NODES_MAX);
         if self.nodes.len() >= usize::try_from(nodes_max).unwrap_or(usize::MAX) {
@@ -204,9 +202,5 @@ impl Stored for SpendRecord {
 
     fn format(&self) -> u32 {
         self.format
-    }
-
-    fn upcast(from: u32, _body: Value) -> Result<Value> {
-        Err(Error::new(ErrorKind::Corrupt, format!("no ledger was ever written in format {from}")))
     }
 }

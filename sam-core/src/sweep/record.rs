@@ -1,10 +1,9 @@
 //! What is stored of a sweep.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::engine::Stored;
-use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+use crate::error::ErrorRecord;
 use crate::store::{Index, Kind, RecordKey};
 use crate::time::Timestamp;
 
@@ -84,9 +83,5 @@ impl Stored for SweepRecord {
 
     fn format(&self) -> u32 {
         self.format
-    }
-
-    fn upcast(from: u32, _body: Value) -> Result<Value> {
-        Err(Error::new(ErrorKind::Corrupt, format!("no sweep was ever written in format {from}")))
     }
 }

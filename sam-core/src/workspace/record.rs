@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::idle::{IdleStop, StoppedBy};
 use super::name::WorkspaceName;
 use super::repo::{Checkout, RepoRef};
 use crate::compute::Size;
 use crate::engine::{InvalidTransition, Stored};
-use crate::error::{Error, ErrorKind, ErrorRecord, Result};
+use crate::error::ErrorRecord;
 use crate::id::{NodeId, WorkspaceId};
 use crate::store::{Index, IndexField, Kind, RecordKey, UniqueChange};
 use crate::time::Timestamp;
@@ -383,10 +382,5 @@ impl Stored for WorkspaceRecord {
 
     fn format(&self) -> u32 {
         self.format
-    }
-
-    fn upcast(from: u32, _body: Value) -> Result<Value> {
-        let message = format!("no workspace was ever written in format {from}");
-        Err(Error::new(ErrorKind::Corrupt, message))
     }
 }
