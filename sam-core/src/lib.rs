@@ -24,6 +24,7 @@ pub mod page;
 pub mod policy;
 pub mod replica;
 pub mod request;
+pub mod restore;
 pub mod sam;
 pub mod spend;
 pub mod store;
@@ -45,5 +46,6 @@ pub use self::id::{
 };
 pub use self::page::Page;
 pub use self::policy::Policy;
+pub use self::restore::Restore;
 pub use self::sam::{Caller, FeedItem, Sam, SamBuilder};
 pub use self::secret::Secret;

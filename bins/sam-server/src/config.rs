@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use sam_api::Span;
 use sam_core::{Error, ErrorKind, Policy, Result, Secret};
 use serde::Deserialize;
@@ -47,14 +47,58 @@ pub struct ServerConfig {
 }
 
 /// What the program does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Subcommand)]
 #[non_exhaustive]
 pub enum Task {
+    /// Write everything in the store to a file, while servers may go on working, and prove that it
+    /// can be restored
+    Backup {
+        /// The file, which must not exist; the keys file is not in it and is kept beside
+        file: PathBuf,
+    },
     /// Bring the store's schema up to date, and end
     Migrate,
+    /// Bring a backup back into a store that does not exist yet, or is empty
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// As what it comes back
+        #[command(flatten)]
+        mode: RestoreMode,
+    },
     /// Serve (what it does without a command)
     #[default]
     Serve,
+}
+
+/// How a backup is restored: exactly one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[group(required = true, multiple = false)]
+#[non_exhaustive]
+pub struct RestoreMode {
+    /// In place of the store that was backed up; automatic deletion is held until a person resumes it
+    #[arg(long)]
+    replace: bool,
+    /// As another installation beside the original, which owns none of its machines
+    #[arg(long)]
+    copy: bool,
+}
+
+/// What a restored store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestoreAs {
+    /// Another installation.
+    Copy,
+    /// The one that was backed up.
+    Replacement,
+}
+
+impl RestoreMode {
+    /// Returns what was chosen.
+    pub fn restore_as(self) -> RestoreAs {
+        if self.copy { RestoreAs::Copy } else { RestoreAs::Replacement }
+    }
 }
 
 /// When workspaces are stopped that nobody uses, unless they say otherwise.

@@ -98,7 +98,11 @@ impl Installation {
         }
     }
 
-    fn load(path: &Path) -> Result<Option<Self>> {
+    /// Reads the keys, if there are any.
+    ///
+    /// # Errors
+    /// As [`Installation::open`].
+    pub(crate) fn load(path: &Path) -> Result<Option<Self>> {
         match std::fs::read(path) {
             Ok(bytes) => Self::read(&bytes).map(Some).ok_or_else(|| {
                 Error::new(ErrorKind::Corrupt, format!("{} is damaged", path.display())).with_hint(

@@ -21,11 +21,13 @@ mod routes;
 mod running;
 mod store;
 
+pub mod backup;
 pub mod config;
 pub mod daemon;
 pub mod logging;
 pub mod server;
 pub mod signals;
+pub mod tasks;
 
 pub use self::access::{Access, Identity};
 pub use self::app::{App, AppParts};

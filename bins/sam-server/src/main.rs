@@ -3,27 +3,29 @@
 use std::process::ExitCode;
 
 use sam_core::Report;
-use sam_server::config::{ServerConfig, Task};
-use sam_server::{logging, server, signals};
+use sam_server::config::ServerConfig;
+use sam_server::{logging, server, signals, tasks};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
 fn main() -> ExitCode {
     let run = || {
         let config = ServerConfig::read()?;
         logging::start(&config.log, config.log_json)?;
-        if config.task == Task::Migrate {
-            return signals::block_on(server::migrate(config));
-        }
         let started = |started: server::Started| {
             if let Some(token) = &started.fresh_admin_token {
                 println!("administrator's token (shown once): {}", token.expose());
             }
             println!("listening on http://{}", started.address);
         };
-        signals::block_on(server::run(config, started, signals::ended()))
+        signals::block_on(tasks::carry_out(config, started, signals::ended()))
     };
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(told) => {
+            if let Some(told) = told {
+                println!("{told}");
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("sam-server: {}", Report::new(&error));
             if let Some(hint) = error.hint() {

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// # Errors
 /// Those of the future; `Unavailable` when no runtime can be had.
-pub fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -9,9 +9,12 @@ use async_trait::async_trait;
 use sam_core::entropy::Entropy;
 use sam_core::store::Store;
 use sam_core::time::Clock;
-use sam_core::{Error, ErrorKind, Result, Secret};
+use sam_core::{Error, ErrorKind, Restore, Result, Secret};
 use sam_providers::postgres::{PgOptions, PgStore, SchemaState};
-use sam_providers::sqlite::{Retention, SqliteOptions, SqliteStore};
+use sam_providers::sqlite::{ArchiveSummary, Retention, SqliteOptions, SqliteStore};
+use sam_providers::system::{OsEntropy, SystemClock};
+
+use crate::backup::blocking;
 
 /// How the store's schema relates to this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +79,6 @@ pub trait Upkeep: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`, `Denied` or `Conflict`.
     async fn migrate(&self) -> Result<()>;
-
-    /// Writes a copy as of now to a file that does not exist yet.
-    ///
-    /// # Errors
-    /// `Unsupported` where the store is copied by its own tools; `AlreadyExists`, `Denied`,
-    /// `Unavailable`.
-    async fn back_up(&self, to: &Path) -> Result<()>;
 }
 
 /// A store that was opened, and its care.
@@ -139,7 +135,7 @@ impl StorePlan {
         match self {
             Self::Embedded => {
                 let options = SqliteOptions::new(Arc::clone(entropy));
-                let path = data_dir.join("sam.db");
+                let path = data_dir.join(EMBEDDED);
                 let store = Arc::new(SqliteStore::open(&path, Arc::clone(clock), options)?);
                 Ok(Backing::exclusive(Arc::clone(&store) as _, store))
             }
@@ -151,7 +147,76 @@ impl StorePlan {
             }
         }
     }
+
+    /// Writes everything in the store to a file, while servers may go on working.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the file exists; `NotFound` when there is no store; `Conflict` when it is
+    /// of another version of this program; `Denied`, `Corrupt` or `Unavailable`.
+    pub(crate) async fn export(
+        &self,
+        data_dir: &Path,
+        to: &Path,
+        installation: &str,
+    ) -> Result<ArchiveSummary> {
+        match self {
+            Self::Embedded => {
+                let (path, to) = (data_dir.join(EMBEDDED), to.to_path_buf());
+                let installation = installation.to_owned();
+                let clock = SystemClock::new();
+                blocking(move || SqliteStore::export_from(path, to, &clock, Some(&installation)))
+                    .await
+            }
+            Self::Database { url, .. } => {
+                let options = PgOptions::new(Arc::new(OsEntropy::new())).without_migrating();
+                let store = PgStore::open(url, options).await?;
+                known(store.schema_state())?.require()?;
+                store.export(to, Some(installation)).await
+            }
+        }
+    }
+
+    /// Restores an archive into the store, which must not exist yet, or be empty.
+    ///
+    /// # Errors
+    /// `Conflict` when there is something in the store; what `rule` says; `Corrupt`, `NotFound`,
+    /// `Denied` or `Unavailable`.
+    pub(crate) async fn import(
+        &self,
+        data_dir: &Path,
+        from: &Path,
+        rule: Restore,
+        (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
+    ) -> Result<ArchiveSummary> {
+        match self {
+            Self::Embedded => {
+                let (path, from) = (data_dir.join(EMBEDDED), from.to_path_buf());
+                if path.exists() {
+                    return Err(occupied(&path));
+                }
+                let options = SqliteOptions::new(entropy);
+                blocking(move || SqliteStore::import(from, path, &rule, clock, options)).await
+            }
+            Self::Database { url, .. } => {
+                let store = PgStore::open(url, PgOptions::new(entropy)).await?;
+                store.import(from, &rule).await
+            }
+        }
+    }
 }
+
+fn occupied(path: &Path) -> Error {
+    let name = path.display();
+    Error::new(ErrorKind::Conflict, format!("there is a store already: {name}"))
+        .with_operation("restore")
+        .with_hint(format!(
+            "end its server and move {name}, {name}-wal and {name}-shm to another place; nothing was \
+             restored"
+        ))
+}
+
+/// The embedded store's name in the data directory.
+const EMBEDDED: &str = "sam.db";
 
 #[async_trait]
 impl Upkeep for SqliteStore {
@@ -167,10 +232,6 @@ impl Upkeep for SqliteStore {
     async fn migrate(&self) -> Result<()> {
         Ok(())
     }
-
-    async fn back_up(&self, to: &Path) -> Result<()> {
-        Self::back_up(self, to).await
-    }
 }
 
 #[async_trait]
@@ -185,11 +246,6 @@ impl Upkeep for PgStore {
 
     async fn migrate(&self) -> Result<()> {
         known(Self::migrate(self).await?)?.require()
-    }
-
-    async fn back_up(&self, _to: &Path) -> Result<()> {
-        Err(Error::new(ErrorKind::Unsupported, "a database is backed up by its own tools")
-            .with_hint("use pg_dump, or the archive of its log"))
     }
 }
 

@@ -3,7 +3,6 @@
 
 #[cfg(test)]
 mod replicas {
-    use std::path::Path;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -18,7 +17,7 @@ mod replicas {
     use sam_core::replica::{ControlUrls, Replica};
     use sam_core::store::MemoryStore;
     use sam_core::time::Clock as _;
-    use sam_core::{Error, ErrorKind, Result, Sam, Secret};
+    use sam_core::{ErrorKind, Result, Sam, Secret};
     use sam_providers::system::SystemClock;
     use sam_server::config::ServerConfig;
     use sam_server::{Access, App, AppParts, Backing, Schema, Upkeep, server};
@@ -58,10 +57,6 @@ mod replicas {
         async fn migrate(&self) -> Result<()> {
             *self.0.lock().unwrap() = Schema::Current;
             Ok(())
-        }
-
-        async fn back_up(&self, _to: &Path) -> Result<()> {
-            Err(Error::new(ErrorKind::Unsupported, "there is nothing to copy"))
         }
     }
 

@@ -12,6 +12,7 @@ mod judge;
 mod lease;
 mod memory;
 mod record;
+mod revise;
 mod signal;
 mod time;
 
@@ -34,6 +35,7 @@ pub use self::judge::{View, judge};
 pub use self::lease::{Claim, ClaimRequest, Claims, Lease, WorkerId};
 pub use self::memory::MemoryStore;
 pub use self::record::{INDEX_COUNT, Index, IndexField, Kind, ListQuery, Record, RecordKey};
+pub use self::revise::{Revise, Unrevised};
 pub use self::signal::Signal;
 pub use self::time::StoreTime;
 

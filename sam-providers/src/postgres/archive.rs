@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sam_core::store::{Change, DueRow, Epoch, Kind, Record, RecordKey};
+use sam_core::store::{Change, DueRow, Epoch, Kind, Record, RecordKey, Rev, Revise};
 use sam_core::time::Timestamp;
 use sam_core::{CommitId, Result};
 use tokio::fs::File;
@@ -19,7 +19,7 @@ use super::store::PgStore;
 use super::{query, schema};
 use crate::archive::{
     ArchiveSummary, CHUNK, ChangeLine, Decoder, DueLine, Encoder, Entry, Header, LINE_BYTES_MAX,
-    RecordLine, create, file_error, not_empty,
+    RecordLine, Revision, create, file_error, not_empty,
 };
 use crate::batch::Known;
 
@@ -93,15 +93,19 @@ impl PgStore {
         }
     }
 
-    /// Restores an archive into this store, which must be empty: all of it or nothing. A new epoch
-    /// begins and no lease is in force, so nothing of the history that ended at the backup is
-    /// mistaken for what comes now.
+    /// Restores an archive into this store, which must be empty, as `rule` revises it: all of it or
+    /// nothing. A new epoch begins and no lease is in force, so nothing of the history that ended at
+    /// the backup is mistaken for what comes now.
     ///
     /// # Errors
     /// `Conflict` when the store is not empty or a newer program wrote the archive; `Corrupt` when
-    /// it was cut or changed; `NotFound` or `Denied` when it cannot be read; `Unavailable` or
-    /// `Timeout` when the database cannot be written.
-    pub async fn import(&self, from: impl AsRef<Path> + Send) -> Result<ArchiveSummary> {
+    /// it was cut or changed; what `rule` says; `NotFound` or `Denied` when it cannot be read;
+    /// `Unavailable` or `Timeout` when the database cannot be written.
+    pub async fn import(
+        &self,
+        from: impl AsRef<Path> + Send,
+        rule: &dyn Revise,
+    ) -> Result<ArchiveSummary> {
         let failed = |fault: Fault| fault.to_error("import");
         let from = from.as_ref();
         self.shared.schema().require().map_err(failed)?;
@@ -109,10 +113,10 @@ impl PgStore {
         let mut lines = Lines { file: BufReader::new(file), path: from, line: Vec::new() };
         let client = Lent::from(&self.shared.pool).await.map_err(failed)?;
         let decoder = Decoder::new(lines.next().await?)?;
-        let import = Import { client: &client, store: self };
-        let (summary, epoch) = import.run(decoder, &mut lines).await?;
+        let import = Import { client: &client, store: self, rule };
+        let (summary, epoch, rev) = import.run(decoder, &mut lines).await?;
         client.give_back();
-        self.shared.saw(&epoch, summary.rev);
+        self.shared.saw(&epoch, rev);
         self.shared.tell();
         Ok(summary)
     }
@@ -249,6 +253,7 @@ impl Chunk {
 struct Import<'a> {
     client: &'a Lent,
     store: &'a PgStore,
+    rule: &'a dyn Revise,
 }
 
 impl Import<'_> {
@@ -256,21 +261,29 @@ impl Import<'_> {
         &self,
         mut decoder: Decoder,
         lines: &mut Lines<'_>,
-    ) -> Result<(ArchiveSummary, Epoch)> {
+    ) -> Result<(ArchiveSummary, Epoch, Rev)> {
         let failed = |fault: Fault| fault.to_error("import");
         // Whatever fails from here on closes the connection, and nothing was restored.
         let now = self.begin(decoder.header().at).await.map_err(failed)?.ok_or_else(not_empty)?;
+        let commit = CommitId::new(now, &*self.store.shared.entropy);
+        let mut revision = Revision::new(self.rule, decoder.header(), (commit, now))?;
         let mut chunk = Chunk::default();
         while let Some(entry) = decoder.entry(lines.next().await?)? {
-            chunk.add(entry, now);
-            if chunk.count == CHUNK {
+            for entry in revision.pass(entry)?.into_iter().flatten() {
+                chunk.add(entry, now);
+            }
+            if chunk.count >= CHUNK {
                 chunk.save(self.client).await.map_err(failed)?;
                 chunk = Chunk::default();
             }
         }
+        for entry in revision.rest() {
+            chunk.add(entry, now);
+        }
         chunk.save(self.client).await.map_err(failed)?;
-        let epoch = self.end(decoder.header(), now).await.map_err(failed)?;
-        Ok((decoder.summary(), epoch))
+        let rev = Rev(revision.rev());
+        let epoch = self.end(decoder.header(), rev, now).await.map_err(failed)?;
+        Ok((decoder.summary(), epoch, rev))
     }
 
     /// Takes the head lock; returns the time, or `None` when the store is not empty.
@@ -288,13 +301,13 @@ impl Import<'_> {
         Ok(if used { None } else { Some(now(&head)?.max(at)) })
     }
 
-    async fn end(&self, header: &Header, now: Timestamp) -> Result<Epoch, Fault> {
+    async fn end(&self, header: &Header, rev: Rev, now: Timestamp) -> Result<Epoch, Fault> {
         let client = self.client;
         let sql = "SELECT setval('fence', greatest((SELECT last_value FROM fence), $1))";
         client.execute(sql, &[&signed(header.fence.max(1))]).await?;
         // Later commits are never dated before this, whatever the clock of this server says.
         let sql = "UPDATE head SET rev = $1, floor = $2, at = $3";
-        let parts = (signed(header.rev), signed(header.floor), now.as_micros());
+        let parts = (signed(rev.0), signed(header.floor), now.as_micros());
         client.execute(sql, &[&parts.0, &parts.1, &parts.2]).await?;
         let epoch = schema::begin_epoch(client, &*self.store.shared.entropy).await?;
         client.batch_execute("COMMIT").await?;

@@ -1,12 +1,12 @@
 //! Backup and restore through the portable archive, each in one transaction.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row, Transaction, params};
-use sam_core::store::ChangeOp;
+use sam_core::store::{ChangeOp, Revise};
 use sam_core::time::{Clock, Timestamp};
 use sam_core::{CommitId, Result};
 
@@ -15,8 +15,8 @@ use super::lock::Lock;
 use super::store::SqliteStore;
 use super::{SqliteOptions, leases, query, schema};
 use crate::archive::{
-    ArchiveSummary, ChangeLine, Decoder, DueLine, Encoder, Entry, Header, LINE_BYTES_MAX,
-    RecordLine, create, file_error, not_empty,
+    ArchiveSummary, ChangeLine, Decoder, DueLine, Encoder, Entry, Header, Lines, RecordLine,
+    Revision, create, file_error, not_empty,
 };
 
 /// Makes the entry of a row; the time is that of the backup.
@@ -60,35 +60,45 @@ impl SqliteStore {
     ) -> Result<ArchiveSummary> {
         let (to, installation) = (to.as_ref().to_path_buf(), installation.map(str::to_owned));
         let now = self.shared.time.now();
-        let write = move |connection: &mut Connection| {
-            let file = create(&to)?;
-            let written = export(connection, (file, &to), (installation, now));
-            if written.is_err() {
-                // Half a backup is worse than none; the first failure is the one to tell.
-                std::fs::remove_file(&to).ok();
-            }
-            written
-        };
+        let write =
+            move |connection: &mut Connection| export_to(connection, &to, (installation, now));
         self.read(write).await.map_err(|fault| fault.to_error("export"))?
     }
 
-    /// Restores an archive into a new store at `path`: all of it or nothing. A new epoch begins and
-    /// no lease is in force, so nothing of the history that ended at the backup is mistaken for what
-    /// comes now. Blocks for as long as the file takes; open the store afterwards.
+    /// Writes everything in the store at `path` to a file, as [`SqliteStore::export`] does, while
+    /// another process may have it open and go on writing. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::export`]; `NotFound` when there is no store at `path`; `Conflict` when it is
+    /// none, or of another version of this program.
+    pub fn export_from(
+        path: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        clock: &dyn Clock,
+        installation: Option<&str>,
+    ) -> Result<ArchiveSummary> {
+        let mut connection = schema::open_other(path.as_ref())?;
+        let installation = installation.map(str::to_owned);
+        export_to(&mut connection, to.as_ref(), (installation, clock.now()))
+    }
+
+    /// Restores an archive into a new store at `path`, as `rule` revises it: all of it or nothing. A
+    /// new epoch begins and no lease is in force, so nothing of the history that ended at the backup
+    /// is mistaken for what comes now. Blocks for as long as the file takes; open the store
+    /// afterwards.
     ///
     /// # Errors
     /// `Conflict` when the store is not empty or open, or a newer program wrote the archive;
-    /// `Corrupt` when it was cut or changed; those of [`SqliteStore::open`].
+    /// `Corrupt` when it was cut or changed; what `rule` says; those of [`SqliteStore::open`].
     #[expect(clippy::needless_pass_by_value, reason = "as opening the store takes them")]
     pub fn import(
         from: impl AsRef<Path>,
         path: impl AsRef<Path>,
+        rule: &dyn Revise,
         clock: Arc<dyn Clock>,
         options: SqliteOptions,
     ) -> Result<ArchiveSummary> {
-        let from = from.as_ref();
-        let file = File::open(from).map_err(|error| file_error("import", from, error))?;
-        let mut lines = Lines { file: BufReader::new(file), path: from, line: Vec::new() };
+        let mut lines = Lines::open(from.as_ref())?;
         let decoder = Decoder::new(lines.next()?)?;
         let path = schema::resolve(path.as_ref())?;
         let _lock = Lock::take(&path)?;
@@ -101,9 +111,13 @@ impl SqliteStore {
         if !transaction.query_row(empty, [], |row| row.get(0)).map_err(import_error)? {
             return Err(not_empty());
         }
-        let epoch = CommitId::new(now, &*options.entropy).label();
+        let commit = CommitId::new(now, &*options.entropy);
+        let revision = Revision::new(rule, decoder.header(), (commit, now))?;
         // Dropped on a failure, the transaction is rolled back.
-        let summary = import(&transaction, decoder, &mut lines, (&epoch, now))?;
+        let (summary, rev) = import(&transaction, (decoder, revision), &mut lines, now)?;
+        let epoch = CommitId::new(now, &*options.entropy).label();
+        let sql = "UPDATE head SET epoch = ?1, rev = ?2";
+        transaction.execute(sql, params![epoch, rev]).map_err(import_error)?;
         transaction.commit().map_err(import_error)?;
         Ok(summary)
     }
@@ -112,6 +126,20 @@ impl SqliteStore {
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn import_error(error: rusqlite::Error) -> sam_core::Error {
     Fault::of(&error).to_error("import")
+}
+
+fn export_to(
+    connection: &mut Connection,
+    to: &Path,
+    told: (Option<String>, Timestamp),
+) -> Result<ArchiveSummary> {
+    let file = create(to)?;
+    let written = export(connection, (file, to), told);
+    if written.is_err() {
+        // Half a backup is worse than none; the first failure is the one to tell.
+        std::fs::remove_file(to).ok();
+    }
+    written
 }
 
 fn export(
@@ -150,40 +178,25 @@ fn export(
     Ok(summary)
 }
 
-/// The lines of a file, none longer than a bound.
-struct Lines<'a> {
-    file: BufReader<File>,
-    path: &'a Path,
-    line: Vec<u8>,
-}
-
-impl Lines<'_> {
-    /// Reads the next line; one that is cut has no end.
-    fn next(&mut self) -> Result<&[u8]> {
-        self.line.clear();
-        let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
-        (&mut self.file)
-            .take(most)
-            .read_until(b'\n', &mut self.line)
-            .map_err(|error| file_error("import", self.path, error))?;
-        Ok(&self.line)
-    }
-}
-
 fn import(
     transaction: &Transaction<'_>,
-    mut decoder: Decoder,
+    (mut decoder, mut revision): (Decoder, Revision<'_>),
     lines: &mut Lines<'_>,
-    (epoch, now): (&str, Timestamp),
-) -> Result<ArchiveSummary> {
+    now: Timestamp,
+) -> Result<(ArchiveSummary, u64)> {
     while let Some(entry) = decoder.entry(lines.next()?)? {
+        for entry in revision.pass(entry)?.into_iter().flatten() {
+            insert(transaction, entry, now).map_err(import_error)?;
+        }
+    }
+    for entry in revision.rest() {
         insert(transaction, entry, now).map_err(import_error)?;
     }
     let header = decoder.header();
-    let sql = "UPDATE head SET epoch = ?1, rev = ?2, floor = ?3, fence = ?4, at = ?5";
-    let parts = params![epoch, header.rev, header.floor, header.fence, now.as_micros()];
+    let sql = "UPDATE head SET floor = ?1, fence = ?2, at = ?3";
+    let parts = params![header.floor, header.fence, now.as_micros()];
     transaction.execute(sql, parts).map_err(import_error)?;
-    Ok(decoder.summary())
+    Ok((decoder.summary(), revision.rev()))
 }
 
 fn insert(transaction: &Transaction<'_>, entry: Entry, now: Timestamp) -> rusqlite::Result<()> {

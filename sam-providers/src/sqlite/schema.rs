@@ -117,6 +117,24 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Opens a read-only connection to a store that another process may have.
+///
+/// # Errors
+/// `NotFound` when there is none; `Conflict` when it is none, or not of this program's schema;
+/// `Denied`, `Corrupt` or `Unavailable` when it cannot be opened.
+pub(super) fn open_other(path: &Path) -> Result<Connection> {
+    fs::metadata(path).map_err(|error| cannot_open(path, error))?;
+    let connection = open_reader(path)?;
+    let version = verify(&connection, path)?;
+    if version < MIGRATIONS.len() {
+        let message = format!("{} is of an older program, or empty", path.display());
+        return Err(Error::new(ErrorKind::Conflict, message)
+            .with_operation("open_store")
+            .with_hint("start this program on it once, which brings it up to date"));
+    }
+    Ok(connection)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn open_error(error: rusqlite::Error) -> Error {
     Fault::of(&error).to_error("open_store")

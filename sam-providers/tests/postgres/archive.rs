@@ -7,6 +7,7 @@ use std::time::Duration;
 use sam_core::ErrorKind;
 use sam_core::store::{
     CommitError, Cursor, Due, Feed, LeaseUse, ListQuery, Record, Refusal, Rev, Store, UniqueChange,
+    Unrevised,
 };
 use sam_providers::postgres::PgStore;
 use tempfile::TempDir;
@@ -106,13 +107,13 @@ pub(crate) async fn a_backup_is_restored_under_another_epoch_and_without_its_lea
 
     let elsewhere = Place::new();
     let restored = elsewhere.open().await;
-    assert_eq!(restored.import(&archive.path).await.unwrap(), summary);
+    assert_eq!(restored.import(&archive.path, &Unrevised).await.unwrap(), summary);
     assert_eq!(summary.installation.as_deref(), Some("installation-1"));
     let changes = feed(&restored, Rev(0)).await;
     assert_eq!(changes, feed(&store, Rev(0)).await[..changes.len()]);
     check(&restored, &original, (&cursor, lease)).await;
     restored.integrity_check().await.unwrap();
-    let error = restored.import(&archive.path).await.unwrap_err();
+    let error = restored.import(&archive.path, &Unrevised).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "it is not empty any more");
 }
 
@@ -133,12 +134,12 @@ pub(crate) async fn a_backup_that_was_cut_or_changed_restores_nothing() {
     let without_end = whole[..whole.len() - 1].to_vec();
     for bytes in [Vec::new(), b"a diary\n".to_vec(), changed, half, without_end] {
         fs::write(&bad, bytes).unwrap();
-        let error = restored.import(&bad).await.unwrap_err();
+        let error = restored.import(&bad, &Unrevised).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
         assert_eq!(head(&restored).await, fresh);
         assert!(records(&restored).await.is_empty());
     }
-    restored.import(&archive.path).await.unwrap();
+    restored.import(&archive.path, &Unrevised).await.unwrap();
 }
 
 #[cfg(feature = "sqlite")]
@@ -166,7 +167,7 @@ pub(crate) async fn a_store_moves_from_sqlite_to_postgresql_and_back() {
 
     let place = Place::new();
     let large: PgStore = place.open().await;
-    large.import(&archive.path).await.unwrap();
+    large.import(&archive.path, &Unrevised).await.unwrap();
     // Exported before it is used, so that both get the same checks.
     let back: &Path = &path("back.jsonl");
     let middle = head(&large).await;
@@ -174,10 +175,22 @@ pub(crate) async fn a_store_moves_from_sqlite_to_postgresql_and_back() {
     check(&large, &original, (&cursor, lease.clone())).await;
     large.integrity_check().await.unwrap();
 
-    SqliteStore::import(back, path("b.db"), Arc::<ManualClock>::clone(&clock), options(2)).unwrap();
-    let again =
-        SqliteStore::import(back, path("b.db"), Arc::<ManualClock>::clone(&clock), options(3))
-            .unwrap_err();
+    SqliteStore::import(
+        back,
+        path("b.db"),
+        &Unrevised,
+        Arc::<ManualClock>::clone(&clock),
+        options(2),
+    )
+    .unwrap();
+    let again = SqliteStore::import(
+        back,
+        path("b.db"),
+        &Unrevised,
+        Arc::<ManualClock>::clone(&clock),
+        options(3),
+    )
+    .unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
     let small = SqliteStore::open(path("b.db"), clock, options(4)).unwrap();
     check(&small, &original, (&middle, lease)).await;

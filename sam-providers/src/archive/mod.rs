@@ -6,9 +6,11 @@
 //! Due times are told as spans from the moment of the backup, so that a restore neither skips nor
 //! repeats the time between.
 
+mod revision;
+
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use sam_core::store::{
@@ -18,6 +20,8 @@ use sam_core::time::Timestamp;
 use sam_core::{CommitId, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+pub(crate) use self::revision::Revision;
 
 /// What the file is, as its first line says.
 const MARK: &str = "sam-store-archive";
@@ -40,6 +44,8 @@ pub struct ArchiveSummary {
     pub epoch: String,
     /// The end of the feed when it was backed up.
     pub rev: Rev,
+    /// When it was backed up, by the store's clock.
+    pub at: Timestamp,
     /// Records in it.
     pub records: u64,
     /// Changes of the feed in it.
@@ -189,6 +195,54 @@ impl ChangeLine {
     }
 }
 
+impl ArchiveSummary {
+    /// Reads an archive to its end and tells what it holds. Blocks for as long as the file takes.
+    ///
+    /// # Errors
+    /// `Corrupt` when it was cut or changed, or is none; `Conflict` when a newer program wrote it;
+    /// `NotFound`, `Denied` or `Unavailable` when it cannot be read.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let mut lines = Lines::open(path)?;
+        let mut decoder = Decoder::new(lines.next()?)?;
+        while decoder.entry(lines.next()?)?.is_some() {}
+        Ok(decoder.summary())
+    }
+}
+
+/// The lines of a file, none longer than a bound.
+#[derive(Debug)]
+pub(crate) struct Lines<'a> {
+    file: BufReader<File>,
+    path: &'a Path,
+    line: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    /// Opens an archive.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied` or `Unavailable`.
+    pub(crate) fn open(path: &'a Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| file_error("import", path, error))?;
+        Ok(Self { file: BufReader::new(file), path, line: Vec::new() })
+    }
+
+    /// Reads the next line; one that is cut has no end.
+    ///
+    /// # Errors
+    /// As [`Lines::open`].
+    pub(crate) fn next(&mut self) -> Result<&[u8]> {
+        self.line.clear();
+        let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        (&mut self.file)
+            .take(most)
+            .read_until(b'\n', &mut self.line)
+            .map_err(|error| file_error("import", self.path, error))?;
+        Ok(&self.line)
+    }
+}
+
 /// Counts and hashes lines on their way in or out.
 #[derive(Debug, Default)]
 struct Tally {
@@ -223,6 +277,7 @@ impl Tally {
             installation: header.installation,
             epoch: header.epoch,
             rev: Rev(header.rev),
+            at: header.at,
             records: self.records,
             changes: self.changes,
         }
