@@ -1,4 +1,5 @@
-//! Agents in memory: every node is connected and every workspace is ready at once.
+//! Agents in memory: every node is connected, until it is said to be gone, and every workspace is ready
+//! at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use crate::id::{NodeId, WorkspaceId};
 pub struct MemoryLink {
     prepared: Mutex<BTreeMap<NodeId, BTreeSet<WorkspaceId>>>,
     activities: Mutex<BTreeMap<WorkspaceId, Activity>>,
+    gone: Mutex<BTreeSet<NodeId>>,
 }
 
 impl MemoryLink {
@@ -35,6 +37,11 @@ impl MemoryLink {
     /// Sets what goes on in a workspace from now on. Without it, every workspace is in use.
     pub fn set_activity(&self, workspace: WorkspaceId, activity: Activity) {
         self.activities().insert(workspace, activity);
+    }
+
+    /// Ends a node's connection for good, as that of a machine that is gone.
+    pub fn disconnect(&self, node: NodeId) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(node);
     }
 
     fn activities(&self) -> MutexGuard<'_, BTreeMap<WorkspaceId, Activity>> {
@@ -49,7 +56,9 @@ impl MemoryLink {
 #[async_trait]
 impl NodeLink for MemoryLink {
     async fn readiness(&self, node: NodeId) -> Result<Option<Readiness>> {
-        Ok(Some(Readiness::new(node.label(), env!("CARGO_PKG_VERSION").to_owned())))
+        let is_gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(&node);
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Ok((!is_gone).then(|| Readiness::new(node.label(), version)))
     }
 
     async fn prepare(&self, node: NodeId, request: &Prepare) -> Result<Preparation> {

@@ -1,6 +1,7 @@
 //! Entries of an archive on their way into a store, as a rule revises them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sam_core::store::{
     Actor, Change, ChangeOp, Kind, Record, RecordKey, Rev, Revise, Write, WriteOp,
@@ -48,7 +49,7 @@ impl<'a> Revision<'a> {
     /// What the rule says of a record.
     pub(crate) fn pass(&mut self, entry: Entry) -> Result<Revised> {
         let kept = match entry {
-            Entry::Record(line) => return self.record(line.into_record()),
+            Entry::Record(line) => return self.record(&line.into_record()),
             Entry::Name { ref kind, .. } => self.rule.keeps_claims(&kind_of(kind)),
             Entry::Due(DueLine { ref kind, ref id, .. }) => {
                 let kind = kind_of(kind);
@@ -71,13 +72,13 @@ impl<'a> Revision<'a> {
         self.rev
     }
 
-    fn record(&mut self, record: Record) -> Result<Revised> {
+    fn record(&mut self, record: &Record) -> Result<Revised> {
         if let Some((_, version)) = self.adds.get_mut(&record.key) {
             *version = record.version;
             return Ok([None, None]);
         }
-        match self.rule.revise(&record)? {
-            None => Ok([Some(Entry::Record(RecordLine::new(&record))), None]),
+        match self.rule.revise(record)? {
+            None => Ok([Some(Entry::Record(RecordLine::new(record))), None]),
             Some(write) if write.key != record.key => {
                 let message = format!("{} was written in place of {}", write.key, record.key);
                 Err(Error::new(ErrorKind::Bug, message).with_operation("import"))
@@ -100,16 +101,13 @@ impl<'a> Revision<'a> {
         change.version = version + 1;
         change.actor = Actor::named(ACTOR);
         event.clone_into(&mut change.event);
-        let record = match op {
-            WriteOp::Put { index, body, .. } => {
-                change.body = body.clone();
-                let record = Record::new(key, change.version, change.rev, index, body);
-                Some(Entry::Record(RecordLine::new(&record)))
-            }
-            _ => {
-                change.op = ChangeOp::Delete;
-                None
-            }
+        let record = if let WriteOp::Put { index, body, .. } = op {
+            change.body = Arc::clone(&body);
+            let record = Record::new(key, change.version, change.rev, index, body);
+            Some(Entry::Record(RecordLine::new(&record)))
+        } else {
+            change.op = ChangeOp::Delete;
+            None
         };
         [record, Some(Entry::Change(ChangeLine::new(&change)))]
     }

@@ -108,13 +108,22 @@ pub(super) fn open(path: &Path, clock: &dyn Clock, options: &SqliteOptions) -> R
 
 /// Opens one read-only connection.
 pub(super) fn open_reader(path: &Path) -> Result<Connection> {
+    let connection = connect_reader(path)?;
+    configure_reader(&connection)?;
+    Ok(connection)
+}
+
+fn connect_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(open_error)?;
     connection.busy_timeout(BUSY_DEADLINE).map_err(open_error)?;
+    Ok(connection)
+}
+
+fn configure_reader(connection: &Connection) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     let settings = "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-1024;";
-    connection.execute_batch(settings).map_err(open_error)?;
-    Ok(connection)
+    connection.execute_batch(settings).map_err(open_error)
 }
 
 /// Opens a read-only connection to a store that another process may have.
@@ -124,8 +133,10 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
 /// `Denied`, `Corrupt` or `Unavailable` when it cannot be opened.
 pub(super) fn open_other(path: &Path) -> Result<Connection> {
     fs::metadata(path).map_err(|error| cannot_open(path, error))?;
-    let connection = open_reader(path)?;
+    let connection = connect_reader(path)?;
+    // Before anything else is read: a foreign file is not called a damaged store.
     let version = verify(&connection, path)?;
+    configure_reader(&connection)?;
     if version < MIGRATIONS.len() {
         let message = format!("{} is of an older program, or empty", path.display());
         return Err(Error::new(ErrorKind::Conflict, message)

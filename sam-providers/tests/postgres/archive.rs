@@ -2,16 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sam_core::ErrorKind;
+use async_trait::async_trait;
 use sam_core::store::{
     CommitError, Cursor, Due, Feed, LeaseUse, ListQuery, Record, Refusal, Rev, Store, UniqueChange,
     Unrevised,
 };
+use sam_core::time::{ManualClock, Timestamp};
+use sam_core::{ErrorKind, Restore};
 use sam_providers::postgres::PgStore;
 use tempfile::TempDir;
 
+use super::restored::{self, Stores};
 use super::support::{Place, THING, commit, feed, head, key, put, request};
 
 const LEASE: Duration = Duration::from_mins(5);
@@ -80,6 +85,66 @@ async fn check(
     assert_eq!(next.rev, Rev(cursor.rev.0 + 1));
 }
 
+/// Two schemas, and a file between them.
+struct Schemas {
+    original: Place,
+    restored: Place,
+    /// Whether there is a second one yet.
+    is_restored: AtomicBool,
+    clock: ManualClock,
+    archive: Archive,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
+        let (original, restored) = (Place::new(), Place::new());
+        let is_restored = AtomicBool::new(false);
+        Self { original, restored, is_restored, clock, archive: Archive::new() }
+    }
+}
+
+#[async_trait]
+impl Stores for Schemas {
+    async fn original(&self) -> Arc<dyn Store> {
+        Arc::new(self.original.open().await)
+    }
+
+    async fn back_up(&self) {
+        let store = self.original.open().await;
+        store.export(&self.archive.path, Some("home")).await.unwrap();
+        store.close().await;
+    }
+
+    async fn restored(&self, rule: &Restore) -> Arc<dyn Store> {
+        let store = self.restored.open().await;
+        self.is_restored.store(true, Ordering::Relaxed);
+        store.import(&self.archive.path, rule).await.unwrap();
+        store.integrity_check().await.unwrap();
+        Arc::new(store)
+    }
+
+    fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+        self.original.advance(span);
+        if self.is_restored.load(Ordering::Relaxed) {
+            self.restored.advance(span);
+        }
+    }
+
+    fn clock(&self) -> ManualClock {
+        self.clock.clone()
+    }
+}
+
+pub(crate) async fn a_replacement_forgets_no_machine_bought_since() {
+    restored::a_replacement_forgets_no_machine_bought_since(&Schemas::new()).await;
+}
+
+pub(crate) async fn a_copy_never_touches_the_machines_of_the_original() {
+    restored::a_copy_never_touches_the_machines_of_the_original(&Schemas::new()).await;
+}
+
 struct Archive {
     directory: TempDir,
     path: PathBuf,
@@ -144,10 +209,7 @@ pub(crate) async fn a_backup_that_was_cut_or_changed_restores_nothing() {
 
 #[cfg(feature = "sqlite")]
 pub(crate) async fn a_store_moves_from_sqlite_to_postgresql_and_back() {
-    use std::sync::Arc;
-
     use sam_core::entropy::SeededEntropy;
-    use sam_core::time::{ManualClock, Timestamp};
     use sam_providers::sqlite::{SqliteOptions, SqliteStore};
 
     async fn end(store: &impl Store) -> Cursor {

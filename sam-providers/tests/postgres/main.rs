@@ -13,6 +13,9 @@ mod feed;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]
+#[path = "../restored/mod.rs"]
+mod restored;
+#[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod support;
@@ -45,6 +48,8 @@ fn tests() -> Vec<(String, Test)> {
     tests.extend(trials![
         archive::a_backup_is_restored_under_another_epoch_and_without_its_leases,
         archive::a_backup_that_was_cut_or_changed_restores_nothing,
+        archive::a_copy_never_touches_the_machines_of_the_original,
+        archive::a_replacement_forgets_no_machine_bought_since,
         crash::a_commit_whose_connection_is_killed_is_found_or_not_and_never_twice,
         crash::a_lost_commit_is_waited_for_before_its_outcome_is_told,
         crash::everything_goes_on_after_all_connections_were_killed,

@@ -2,11 +2,16 @@
 //! damaged, full, and left behind by a killed process.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+#[path = "../restored/mod.rs"]
+mod restored;
 #[cfg(test)]
 mod support;
 
@@ -37,6 +42,10 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<Trial> = CASES.iter().map(conformance).collect();
     trials.extend(trials![
+        archive::a_backup_is_of_one_moment_while_writing_goes_on,
+        archive::a_copy_never_touches_the_machines_of_the_original,
+        archive::a_replacement_forgets_no_machine_bought_since,
+        archive::what_is_not_a_store_is_not_backed_up,
         crash::a_process_killed_while_committing_loses_nothing_acknowledged,
         crash::a_failed_write_leaves_the_outcome_unknown_and_stops_the_store,
         crash::another_process_is_refused,
