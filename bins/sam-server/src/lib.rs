@@ -27,7 +27,7 @@ pub mod logging;
 pub mod server;
 pub mod signals;
 
-pub use self::access::{Access, Identity};
+pub use self::access::{Access, Admin, Identity};
 pub use self::app::{App, AppParts};
 pub use self::installation::{Installation, Keys};
 pub use self::problem::ApiError;
