@@ -213,7 +213,7 @@ mod sweep {
         let sweep = now(bench.sam.list_sweeps(None, 10)).unwrap().items.remove(0).record;
         assert_eq!((sweep.tally.listed, sweep.tally.known, sweep.tally.orphans), (2, 1, 1));
         // A person decides on both.
-        now(bench.sam.delete_node(node(4), &bench.ann)).unwrap();
+        now(bench.sam.delete_unused_node(node(4), &bench.ann)).unwrap();
         now(bench.sam.delete_orphan(&orphans[0].2, &bench.ann)).unwrap();
         bench.pass(Duration::from_mins(10));
         assert_eq!((bench.machines(), bench.orphans()), (2, Vec::new()));
@@ -228,6 +228,26 @@ mod sweep {
         now(bench.sam.sweep_now(&bench.ann)).unwrap();
         bench.settle();
         assert_eq!(bench.orphans().len(), 100);
+    }
+
+    #[test]
+    fn a_node_that_a_workspace_uses_is_not_deleted_by_a_person_who_looks_for_leftovers() {
+        let bench = Bench::new();
+        let new = NewWorkspace::new("octo/hello".parse().unwrap());
+        let made = now(bench.sam.create_workspace(new, &bench.ann)).unwrap();
+        bench.settle();
+        let workspace = now(bench.sam.workspace(made.record.id)).unwrap().unwrap().record;
+        let node = workspace.node.unwrap();
+        let refused = now(bench.sam.delete_unused_node(node, &bench.ann)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().contains(&workspace.id.to_string()), "{refused}");
+        bench.pass(Duration::from_mins(5));
+        assert_eq!(bench.machines(), 1);
+        now(bench.sam.delete_workspace(workspace.id, &bench.ann)).unwrap();
+        bench.pass(Duration::from_mins(1));
+        // Repeatable, also when it is gone.
+        let gone = now(bench.sam.delete_unused_node(node, &bench.ann)).unwrap();
+        assert_eq!(gone.record.state, NodeState::Deleted);
     }
 
     /// A credential whose listing fails while the switch is on.
@@ -262,6 +282,14 @@ mod sweep {
         assert_eq!(failing.error.unwrap().kind, ErrorKind::Unauthenticated);
         // It is tried less and less often, so half an hour of it is a few lines of the feed.
         assert!((5..=20).contains(&failing.attempts), "{}", failing.attempts);
+        // A person need not wait for the next attempt.
+        let asked = now(bench.sam.sweep_scope_now("dns.example", &bench.ann)).unwrap();
+        assert_eq!(asked.record.attempts, 0);
+        bench.settle();
+        let known = sweeps().into_iter().find(|sweep| sweep.record.scope == "dns.example");
+        assert_eq!(known.unwrap().record.attempts, 1);
+        let unknown = now(bench.sam.sweep_scope_now("dns.other", &bench.ann)).unwrap_err();
+        assert_eq!(unknown.kind(), ErrorKind::NotFound);
         broken.store(false, Ordering::Relaxed);
         bench.pass(TEN_MINUTES);
         assert!(sweeps().iter().all(|sweep| sweep.record.error.is_none()));

@@ -19,11 +19,13 @@ pub mod deadline;
 mod daemon;
 mod event;
 mod health;
+mod hold;
 mod node;
 mod page;
 mod problem;
 mod socket_path;
 mod span;
+mod sweep;
 mod time;
 mod workspace;
 
@@ -33,11 +35,13 @@ pub use self::client::{Client, IdempotencyKey, Target};
 pub use self::daemon::{DAEMON_READY_LINE, DaemonStatus, DaemonStopping, StartFailure};
 pub use self::event::{Change, Event, EventKind, ResourceKind};
 pub use self::health::Health;
+pub use self::hold::{DeletionHold, SetDeletionHold};
 pub use self::node::{Node, NodeState};
 pub use self::page::Page;
 pub use self::problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use self::socket_path::{SOCKET_PATH_BYTES_MAX, SocketPath};
 pub use self::span::{ParseSpanError, Span};
+pub use self::sweep::{Orphan, OrphanReason, OrphanState, Sweep, SweepTally};
 pub use self::time::{ParseTimeError, Time};
 pub use self::workspace::{
     CreateWorkspace, IDEMPOTENCY_KEY_HEADER, Lifetime, OperationSummary, Step, StepState,

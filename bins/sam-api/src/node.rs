@@ -68,8 +68,14 @@ pub struct Node {
     pub id: NodeId,
     /// Where it is in its life.
     pub state: NodeState,
+    /// Whose it is: who asked for it, or whom the label of a recovered machine names.
+    #[serde(default)]
+    pub owner: String,
     /// Who runs its machine.
     pub provider: String,
+    /// The provider's own name for the machine, once it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
     /// The machine's size.
     pub size: String,
     /// Where the machine is, for providers with more than one place.

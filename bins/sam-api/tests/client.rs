@@ -7,8 +7,11 @@ mod server;
 mod calls {
     use std::time::Duration;
 
-    use sam_api::client::{BODY_BYTES_MAX, ListWorkspaces};
-    use sam_api::{Client, CreateWorkspace, IdempotencyKey, Lifetime, Target};
+    use sam_api::client::{BODY_BYTES_MAX, ListNodes, ListWorkspaces};
+    use sam_api::{
+        Client, CreateWorkspace, IdempotencyKey, Lifetime, NodeState, OrphanReason, OrphanState,
+        SetDeletionHold, Target,
+    };
     use sam_core::{Effect, ErrorKind, Retry, Secret};
     use wiremock::matchers::{body_json, header, method, path, query_param};
     use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -70,7 +73,10 @@ mod calls {
         Mock::given(path("/api/daemon")).respond_with(conflict).expect(1).mount(&server).await;
         let client = client(&server);
         assert_eq!(client.health().await.unwrap_err().kind(), ErrorKind::Unavailable);
-        assert_eq!(client.nodes().await.unwrap_err().kind(), ErrorKind::Denied);
+        assert_eq!(
+            client.nodes(&ListNodes::default()).await.unwrap_err().kind(),
+            ErrorKind::Denied
+        );
         assert_eq!(client.daemon().await.unwrap_err().kind(), ErrorKind::Conflict);
     }
 
@@ -87,6 +93,76 @@ mod calls {
         client.stop_daemon().await.unwrap_err();
         client.delete_workspace("x").await.unwrap_err();
         client.renew_lease("x", lease).await.unwrap_err();
+    }
+
+    /// An answer to one request, which is checked to the letter.
+    async fn answers(server: &MockServer, (asked, at): (&str, &str), answer: serde_json::Value) {
+        let answer = ResponseTemplate::new(200).set_body_json(answer);
+        let mock = Mock::given(method(asked)).and(path(at)).respond_with(answer);
+        mock.expect(1).mount(server).await;
+    }
+
+    #[tokio::test]
+    async fn sweeps_orphans_and_nodes_are_asked_for_by_their_names() {
+        let server = MockServer::start().await;
+        let tally = serde_json::json!({"listed": 3, "known": 1, "orphans": 1, "recovered": 1,
+                                       "vanished": 0, "strange": 0});
+        let asked = serde_json::json!({"name": "compute.process", "tally": tally, "attempts": 0,
+                                       "version": 2});
+        let orphan = serde_json::json!({"id": "compute.process.0a", "sweep": "compute.process",
+            "sort": "machine", "provider_id": "nd-x", "reason": "other_epoch", "state": "held",
+            "delete_wished": false, "found_at": "2026-01-01T00:00:00Z",
+            "changed_at": "2026-01-01T00:00:00Z", "version": 1});
+        let node = serde_json::json!({"id": "nd-00000000000000000000000001", "state": "recovered",
+            "provider": "process", "size": "small", "created_at": "2026-01-01T00:00:00Z",
+            "changed_at": "2026-01-01T00:00:00Z", "version": 1});
+        let one = serde_json::json!({"items": [orphan], "next": "compute.process.0a"});
+        answers(&server, ("POST", "/api/sweeps/compute.process/run"), asked).await;
+        answers(&server, ("GET", "/api/orphans"), one).await;
+        answers(&server, ("DELETE", "/api/orphans/compute.process.0a"), orphan).await;
+        let nodes = serde_json::json!({"items": [node]});
+        let listed = ResponseTemplate::new(200).set_body_json(nodes);
+        let list = Mock::given(path("/api/nodes")).and(query_param("all", "true"));
+        list.and(query_param("after", "nd-0")).respond_with(listed).expect(1).mount(&server).await;
+        answers(&server, ("DELETE", "/api/nodes/nd-00000000000000000000000001"), node).await;
+        let client = client(&server);
+        let sweep = client.run_sweep("compute.process").await.unwrap();
+        assert!(!sweep.is_over());
+        assert_eq!((sweep.tally.listed, sweep.swept_at), (3, None));
+        let orphans = client.orphans(None).await.unwrap();
+        assert_eq!(orphans.next.as_deref(), Some("compute.process.0a"));
+        assert_eq!(orphans.items[0].state, OrphanState::Held);
+        assert_eq!(orphans.items[0].reason, OrphanReason::OtherEpoch);
+        client.delete_orphan(&orphans.items[0].id).await.unwrap();
+        let query = ListNodes { after: Some("nd-0".to_owned()), all: true };
+        let nodes = client.nodes(&query).await.unwrap();
+        // An older server does not say whose it is.
+        assert_eq!(
+            (nodes.items[0].state, nodes.items[0].owner.as_str()),
+            (NodeState::Recovered, "")
+        );
+        client.delete_node(&nodes.items[0].id.to_string()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_hold_is_read_and_set_with_its_reason() {
+        let server = MockServer::start().await;
+        answers(&server, ("GET", "/api/deletion-hold"), serde_json::json!({"held": false})).await;
+        let answer = serde_json::json!({"held": true, "reason": "restore", "by": "admin",
+                                      "since": "2026-01-01T00:00:00Z"});
+        Mock::given(method("PUT"))
+            .and(path("/api/deletion-hold"))
+            .and(body_json(serde_json::json!({"held": true, "reason": "restore"})))
+            .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+            .expect(1)
+            .mount(&server)
+            .await;
+        let client = client(&server);
+        let hold = client.deletion_hold().await.unwrap();
+        assert_eq!((hold.held, hold.reason, hold.since), (false, None, None));
+        let request = SetDeletionHold { held: true, reason: "restore".to_owned() };
+        let hold = client.set_deletion_hold(&request).await.unwrap();
+        assert_eq!((hold.held, hold.by.as_deref()), (true, Some("admin")));
     }
 
     #[tokio::test]

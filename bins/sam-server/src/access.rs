@@ -46,6 +46,11 @@ impl Identity {
     }
 }
 
+/// A caller who may look at, and decide on, what belongs to the installation and not to one owner:
+/// sweeps, orphans, nodes of anybody, the hold on deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin(pub Identity);
+
 impl Access {
     fn check(&self, parts: &Parts) -> Result<&'static str, Error> {
         let expected = match self {
@@ -84,5 +89,17 @@ impl FromRequestParts<App> for Identity {
         };
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         Ok(Self { actor, request_id, idempotency_key })
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let identity = Identity::from_request_parts(parts, app).await?;
+        // Both rules know administrators only: whoever has the socket, and whoever has the token.
+        match app.access {
+            Access::Owner | Access::Token { .. } => Ok(Self(identity)),
+        }
     }
 }

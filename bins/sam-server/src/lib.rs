@@ -29,7 +29,7 @@ pub mod server;
 pub mod signals;
 pub mod tasks;
 
-pub use self::access::{Access, Identity};
+pub use self::access::{Access, Admin, Identity};
 pub use self::app::{App, AppParts};
 pub use self::installation::{Installation, Keys};
 pub use self::problem::ApiError;

@@ -1,10 +1,14 @@
 //! Records as the API shows them. Nothing is shown that is not named here.
 
 use sam_api::{
-    Node, NodeState, OperationSummary, Step, StepState, Workspace, WorkspaceState, WorkspaceWish,
+    DeletionHold, Node, NodeState, OperationSummary, Orphan, OrphanReason, OrphanState, Step,
+    StepState, Sweep, SweepTally, Workspace, WorkspaceState, WorkspaceWish,
 };
 use sam_core::engine::Stamped;
+use sam_core::hold::HoldRecord;
 use sam_core::node::{self, NodeRecord};
+use sam_core::orphan::{self, OrphanRecord};
+use sam_core::sweep::{Reason, SweepRecord};
 use sam_core::workspace::{self, Checkout, IdleStop, Lifetime, WorkspaceRecord};
 use sam_core::{Error, ErrorKind, Result};
 
@@ -117,7 +121,9 @@ pub(crate) fn node(stamped: &Stamped<NodeRecord>) -> Result<Node> {
     Ok(Node {
         id: record.id,
         state: node_state(record.state)?,
+        owner: record.owner.clone(),
         provider: record.provider.clone(),
+        provider_id: record.provider_id.clone(),
         size: record.size.code().to_owned(),
         region: record.region.clone(),
         workspaces: record.workspaces.iter().copied().collect(),
@@ -144,4 +150,63 @@ fn node_state(state: node::NodeState) -> Result<NodeState> {
         Core::Recovered => NodeState::Recovered,
         _ => return Err(newer("this state of a node")),
     })
+}
+
+pub(crate) fn sweep(stamped: &Stamped<SweepRecord>) -> Sweep {
+    let record = &stamped.record;
+    let tally = record.tally;
+    Sweep {
+        name: record.scope.clone(),
+        swept_at: record.swept_at.map(Into::into),
+        tally: SweepTally {
+            listed: tally.listed,
+            known: tally.known,
+            orphans: tally.orphans,
+            recovered: tally.recovered,
+            vanished: tally.vanished,
+            strange: tally.strange,
+        },
+        attempts: record.attempts,
+        error: record.error.clone(),
+        version: stamped.version,
+    }
+}
+
+pub(crate) fn orphan(stamped: &Stamped<OrphanRecord>) -> Result<Orphan> {
+    let record = &stamped.record;
+    let labels = record.resource.labels.iter();
+    Ok(Orphan {
+        id: record.id(),
+        sweep: record.scope.clone(),
+        sort: record.resource.sort.to_string(),
+        provider_id: record.resource.provider_id.clone(),
+        labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        reason: match record.reason {
+            Reason::Duplicate => OrphanReason::Duplicate,
+            Reason::NodeDeleted => OrphanReason::NodeDeleted,
+            Reason::OtherEpoch => OrphanReason::OtherEpoch,
+            Reason::Unclear => OrphanReason::Unclear,
+            _ => return Err(newer("why this is an orphan")),
+        },
+        state: match record.state {
+            orphan::OrphanState::Suspected => OrphanState::Suspected,
+            orphan::OrphanState::Held => OrphanState::Held,
+            orphan::OrphanState::Deleting => OrphanState::Deleting,
+            _ => return Err(newer("this state of an orphan")),
+        },
+        delete_wished: record.delete_wished,
+        error: record.error.clone(),
+        found_at: record.found_at.into(),
+        changed_at: record.state_at.into(),
+        version: stamped.version,
+    })
+}
+
+pub(crate) fn hold(record: Option<&HoldRecord>) -> DeletionHold {
+    DeletionHold {
+        held: record.is_some_and(|hold| hold.held),
+        reason: record.map(|hold| hold.reason.clone()),
+        by: record.map(|hold| hold.by.clone()),
+        since: record.map(|hold| hold.since.into()),
+    }
 }

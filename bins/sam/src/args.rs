@@ -100,6 +100,26 @@ pub(crate) enum Command {
     /// Take a workspace and everything of it away
     #[command(visible_alias = "rm")]
     Delete(Power),
+    /// The machines that workspaces are on, and those that were left or found
+    Node {
+        #[command(subcommand)]
+        command: Node,
+    },
+    /// Compare what the provider lists as ours with what is known
+    Sweep {
+        #[command(subcommand)]
+        command: Sweep,
+    },
+    /// Things the provider lists as ours that nothing here answers for
+    Orphan {
+        #[command(subcommand)]
+        command: Orphan,
+    },
+    /// Show, set or lift the hold on deleting what nobody asked to delete
+    Hold {
+        #[command(subcommand)]
+        command: Option<Hold>,
+    },
     /// Follow what happens
     Events {
         /// Only what happens to this workspace
@@ -249,6 +269,73 @@ pub(crate) struct Power {
     pub(crate) no_wait: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// List nodes
+    #[command(alias = "list")]
+    Ls {
+        /// Also those that are deleted
+        #[arg(long)]
+        all: bool,
+    },
+    /// Delete a node that no workspace uses, with everything bought for it
+    #[command(alias = "delete")]
+    Rm {
+        /// Its id
+        node: String,
+        /// Do not wait until it is done
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sweep {
+    /// List the sweeps, one for each credential, with what they counted
+    #[command(alias = "list")]
+    Ls,
+    /// Sweep now
+    Run {
+        /// This one; all when absent
+        sweep: Option<String>,
+        /// Do not wait until it is done
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Orphan {
+    /// List orphans
+    #[command(alias = "list")]
+    Ls,
+    /// Delete an orphan at the provider
+    #[command(alias = "delete")]
+    Rm {
+        /// Its id
+        orphan: String,
+        /// Do not wait until it is done
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hold {
+    /// Let nothing be deleted that no person asks to delete
+    Set {
+        /// Why, for others who find it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let it be deleted again
+    Lift {
+        /// Why, for others who look
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum Daemon {
     /// Show whether it runs
@@ -324,6 +411,17 @@ mod tests {
             assert!(args.global.json && args.global.quiet);
         }
         assert!(matches!(parse("sam rm x").unwrap().command, Command::Delete(_)));
+    }
+
+    #[test]
+    fn a_hold_takes_a_reason_and_is_shown_without_one() {
+        assert!(matches!(parse("sam hold").unwrap().command, Command::Hold { command: None }));
+        parse("sam hold set --reason audit").unwrap();
+        for verb in ["set", "lift"] {
+            let missing = parse(&format!("sam hold {verb}")).unwrap_err();
+            assert_eq!(missing, ErrorKind::MissingRequiredArgument);
+        }
+        assert!(parse("sam node").is_err() && parse("sam orphan rm").is_err());
     }
 
     #[test]

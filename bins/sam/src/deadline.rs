@@ -10,6 +10,8 @@ pub(crate) const DAEMON_ANSWER: Duration = Duration::from_secs(2);
 pub(crate) const DAEMON_STOP: Duration = Duration::from_secs(30);
 /// Longest wait for a workspace to become what was asked for.
 pub(crate) const WORKSPACE: Duration = Duration::from_mins(30);
+/// Longest wait for a node or an orphan to be gone, or a sweep to be made.
+pub(crate) const OPERATION: Duration = Duration::from_mins(30);
 /// How often a workspace is read although no event came.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Longest time a terminal may be out of reach before its client gives up.

@@ -256,6 +256,25 @@ impl NodeRecord {
         Self { retired: true, unused_since: Some(now), ..self.clone() }
     }
 
+    /// Returns whether a workspace would miss it: one is on it, and has not failed or lost it
+    /// already.
+    pub fn is_in_use(&self) -> bool {
+        let of_use = match self.state {
+            NodeState::Requested
+            | NodeState::Creating
+            | NodeState::Booting
+            | NodeState::Ready
+            | NodeState::Unreachable => true,
+            NodeState::Draining
+            | NodeState::Deleting
+            | NodeState::Deleted
+            | NodeState::Failed
+            | NodeState::Lost
+            | NodeState::Recovered => false,
+        };
+        of_use && !self.retired && !self.workspaces.is_empty()
+    }
+
     /// Returns whether a workspace of this owner and size can be put on it at once.
     pub fn is_free_for(&self, owner: &str, provider: &str, size: Size) -> bool {
         self.state == NodeState::Ready

@@ -102,6 +102,35 @@ impl Sam {
     /// # Errors
     /// `NotFound`; what the store answered.
     pub async fn delete_node(&self, id: NodeId, caller: &Caller) -> Result<Stamped<NodeRecord>> {
+        self.delete_node_if(id, caller, |_| Ok(())).await
+    }
+
+    /// As [`Sam::delete_node`], but refuses a node that a workspace uses. It is decided together
+    /// with the deletion, so a workspace that takes the node meanwhile is safe.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when a workspace uses it; what the store answered.
+    pub async fn delete_unused_node(
+        &self,
+        id: NodeId,
+        caller: &Caller,
+    ) -> Result<Stamped<NodeRecord>> {
+        let unused = |node: &NodeRecord| match node.workspaces.first() {
+            Some(workspace) if node.is_in_use() => {
+                Err(Error::new(ErrorKind::Conflict, format!("{id} is used by {workspace}"))
+                    .with_hint("delete the workspace: its node goes with it"))
+            }
+            _ => Ok(()),
+        };
+        self.delete_node_if(id, caller, unused).await
+    }
+
+    async fn delete_node_if(
+        &self,
+        id: NodeId,
+        caller: &Caller,
+        check: impl Fn(&NodeRecord) -> Result<()> + Send,
+    ) -> Result<Stamped<NodeRecord>> {
         for _ in 0..CONFLICTS_MAX {
             let current = self
                 .node(id)
@@ -111,6 +140,7 @@ impl Sam {
             if done || current.record.wish == NodeWish::Gone {
                 return Ok(current);
             }
+            check(&current.record)?;
             let next = current.record.wished(NodeWish::Gone);
             let expect = Expect::Version(current.version);
             let write = Write::put(next.key(), expect, encode(&next)?, "node_deletion_requested")

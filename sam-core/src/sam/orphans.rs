@@ -16,7 +16,8 @@ use crate::sweep::SweepRecord;
 const RETRY: Duration = Duration::from_secs(5);
 
 impl Sam {
-    /// Returns one page of the sweeps, ordered by scope.
+    /// Returns one page of the sweeps, ordered by scope. Those of this process are among them, made or
+    /// not yet.
     ///
     /// # Errors
     /// What the store answered.
@@ -25,6 +26,7 @@ impl Sam {
         after: Option<String>,
         limit: usize,
     ) -> Result<Page<Stamped<SweepRecord>>> {
+        self.know_sweeps().await?;
         let query = ListQuery::new(SweepRecord::KIND).with_after(after).with_limit(limit);
         Ok(readable(&self.0.store.list(&query).await?))
     }
@@ -36,12 +38,44 @@ impl Sam {
     pub async fn sweep_now(&self, caller: &Caller) -> Result<()> {
         self.know_sweeps().await?;
         for scope in self.0.reach.scopes.keys() {
-            let asked = |sweep: &SweepRecord| {
-                sweep.swept_at.map(|_| SweepRecord { swept_at: None, ..sweep.clone() })
-            };
-            self.update(SweepRecord::key_of(scope), "sweep_requested", caller, asked).await?;
+            self.ask_for_sweep(scope, caller).await?;
         }
         Ok(())
+    }
+
+    /// Asks for one sweep to be made at once. Repeatable.
+    ///
+    /// # Errors
+    /// `NotFound` when this process sweeps nothing of that name; what the store answered.
+    pub async fn sweep_scope_now(
+        &self,
+        scope: &str,
+        caller: &Caller,
+    ) -> Result<Stamped<SweepRecord>> {
+        if !self.0.reach.scopes.contains_key(scope) {
+            let shown: String = scope.chars().take(64).collect();
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no sweep {shown:?}")));
+        }
+        self.know_sweeps().await?;
+        self.ask_for_sweep(scope, caller).await
+    }
+
+    async fn ask_for_sweep(&self, scope: &str, caller: &Caller) -> Result<Stamped<SweepRecord>> {
+        // One that fails waits for longer each time; a person's word makes it due at once.
+        let asked = |sweep: &SweepRecord| {
+            let next = SweepRecord { swept_at: None, attempts: 0, ..sweep.clone() };
+            (next != *sweep).then_some(next)
+        };
+        self.update(SweepRecord::key_of(scope), "sweep_requested", caller, asked).await
+    }
+
+    /// Returns an orphan, or `None` when there is none of this id.
+    ///
+    /// # Errors
+    /// What the store answered; `Corrupt` when the record cannot be read.
+    pub async fn orphan(&self, id: &str) -> Result<Option<Stamped<OrphanRecord>>> {
+        let stored = self.0.store.load(&OrphanRecord::key_of(id)).await?;
+        stored.as_ref().map(decode::<OrphanRecord>).transpose()
     }
 
     /// Returns one page of the orphans: things a provider lists as ours that no record answers for.

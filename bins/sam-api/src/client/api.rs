@@ -7,9 +7,7 @@ use sam_core::{Result, TerminalId};
 use super::send::Call;
 use super::{Client, IdempotencyKey};
 use crate::wire::{Activity, DeclareWork, OpenTerminal, TerminalInfo, TerminalList, WorkName};
-use crate::{
-    CreateWorkspace, DaemonStatus, DaemonStopping, Health, Lifetime, Node, Page, Workspace,
-};
+use crate::{CreateWorkspace, DaemonStatus, DaemonStopping, Health, Lifetime, Page, Workspace};
 
 /// Which workspaces to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,22 +101,6 @@ impl Client {
         self.call(Call::new(Method::PUT, url, "renew_lease").with_body(&lifetime)?).await
     }
 
-    /// Returns one page of nodes.
-    ///
-    /// # Errors
-    /// Those of every call.
-    pub async fn nodes(&self) -> Result<Page<Node>> {
-        self.get(&["api", "nodes"], "list_nodes").await
-    }
-
-    /// Returns one node.
-    ///
-    /// # Errors
-    /// `NotFound`, and those of every call.
-    pub async fn node(&self, node: &str) -> Result<Node> {
-        self.get(&["api", "nodes", node], "node").await
-    }
-
     /// Opens a terminal in a workspace.
     ///
     /// # Errors
@@ -208,7 +190,7 @@ impl Client {
         self.post(&["api", "daemon", "stop"], "stop_daemon").await
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(
+    pub(super) async fn get<T: serde::de::DeserializeOwned>(
         &self,
         segments: &[&str],
         operation: &'static str,
@@ -216,7 +198,7 @@ impl Client {
         self.call(Call::new(Method::GET, self.url(segments)?, operation)).await
     }
 
-    async fn post<T: serde::de::DeserializeOwned>(
+    pub(super) async fn post<T: serde::de::DeserializeOwned>(
         &self,
         segments: &[&str],
         operation: &'static str,

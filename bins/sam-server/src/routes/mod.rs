@@ -6,6 +6,7 @@ mod daemon;
 mod events;
 mod health;
 mod nodes;
+mod reconcile;
 mod terminals;
 mod workspaces;
 
@@ -56,7 +57,12 @@ fn people() -> Router<App> {
             put(terminals::work).delete(terminals::work),
         )
         .route("/api/nodes", get(nodes::list))
-        .route("/api/nodes/{node}", get(nodes::show))
+        .route("/api/nodes/{node}", get(nodes::show).delete(nodes::delete))
+        .route("/api/sweeps", get(reconcile::sweeps))
+        .route("/api/sweeps/{sweep}/run", post(reconcile::run_sweep))
+        .route("/api/orphans", get(reconcile::orphans))
+        .route("/api/orphans/{orphan}", get(reconcile::orphan).delete(reconcile::delete_orphan))
+        .route("/api/deletion-hold", get(reconcile::hold).put(reconcile::set_hold))
         .route("/api/events", get(events::follow))
         .route("/api/daemon", get(daemon::show))
         .route("/api/daemon/stop", post(daemon::stop))

@@ -1,49 +1,69 @@
-//! `sam ls`.
+//! `sam ls`, and what all lists have in common.
+
+use serde::Serialize;
 
 use sam_api::client::ListWorkspaces;
 use sam_api::{Page, Workspace};
 use sam_core::time::Timestamp;
-use sam_core::{Error, ErrorKind};
+use sam_core::{Error, ErrorKind, Result};
 
 use super::checkout;
 use crate::connect::Context;
 use crate::failure::Failure;
 use crate::output::{self, age, now, table};
 
-/// Most pages read: 200,000 workspaces.
+/// Most pages read of a list: 200,000 items.
 const PAGES_MAX: usize = 1_000;
 
 pub(super) async fn list(context: &Context, all: bool) -> Result<u8, Failure> {
     let client = context.connect().await?;
     let limit = Some(Page::<Workspace>::LIMIT_MAX);
-    let mut query = ListWorkspaces { limit, after: None, all };
+    let found =
+        read(context, async |after| client.workspaces(&ListWorkspaces { limit, after, all }).await);
+    let none = "sam: there is no workspace; `sam up .` makes one of a repository";
+    show(context, &found.await?, none, |found| lines(found, now()))
+}
+
+/// Reads every page of a list. For programs the items are written as they come, and none is
+/// returned.
+pub(super) async fn read<T: Serialize>(
+    context: &Context,
+    mut page_after: impl AsyncFnMut(Option<String>) -> Result<Page<T>>,
+) -> Result<Vec<T>, Failure> {
     let mut found = Vec::new();
+    let mut after = None;
     for _ in 0..PAGES_MAX {
-        let page = client.workspaces(&query).await?;
+        let page = page_after(after.take()).await?;
         if context.output.json {
-            for workspace in &page.items {
-                output::object(workspace)?;
+            for item in &page.items {
+                output::object(item)?;
             }
         } else {
             found.extend(page.items);
         }
         if page.next.is_none() {
-            return show(context, &found);
+            return Ok(found);
         }
-        query.after = page.next;
+        after = page.next;
     }
-    Err(Error::new(ErrorKind::Corrupt, "the list of workspaces has no end").into())
+    Err(Error::new(ErrorKind::Corrupt, "the list has no end").into())
 }
 
-fn show(context: &Context, found: &[Workspace]) -> Result<u8, Failure> {
+/// Writes what [`read`] returned as a table, or remarks that there is nothing.
+pub(super) fn show<T>(
+    context: &Context,
+    found: &[T],
+    none: &str,
+    lines: impl FnOnce(&[T]) -> String,
+) -> Result<u8, Failure> {
     if context.output.json {
         return Ok(0);
     }
     if found.is_empty() {
-        context.output.remark("sam: there is no workspace; `sam up .` makes one of a repository");
-        return Ok(0);
+        context.output.remark(none);
+    } else {
+        output::line(lines(found).trim_end())?;
     }
-    output::line(lines(found, now()).trim_end())?;
     Ok(0)
 }
 

@@ -2,10 +2,15 @@
 
 mod daemon;
 mod events;
+mod hold;
 mod list;
+mod nodes;
+mod orphans;
 mod power;
 mod show;
+mod sweeps;
 mod up;
+mod wait;
 mod work;
 
 use std::io::Write as _;
@@ -50,6 +55,10 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Stop(power) => power::change(&context, &power, Goal::Stopped).await,
         Command::Start(power) => power::change(&context, &power, Goal::Running).await,
         Command::Delete(power) => power::change(&context, &power, Goal::Deleted).await,
+        Command::Node { command } => nodes::run(&context, command).await,
+        Command::Sweep { command } => sweeps::run(&context, command).await,
+        Command::Orphan { command } => orphans::run(&context, command).await,
+        Command::Hold { command } => hold::run(&context, command).await,
         Command::Events { workspace, after } => events::events(&context, workspace, after).await,
         Command::Daemon { command: args::Daemon::Status } => daemon::status(&context).await,
         Command::Daemon { command: args::Daemon::Stop } => daemon::stop(&context).await,
@@ -120,6 +129,13 @@ mod tests {
                 let name = command.get_name().to_owned();
                 let mut command = command.clone().term_width(100);
                 parts.push(format!("\n==== {name}\n{}", command.render_help()));
+                for nested in command.get_subcommands_mut() {
+                    if !nested.is_hide_set() && nested.get_name() != "help" {
+                        let title = format!("{name} {}", nested.get_name());
+                        let mut nested = nested.clone().term_width(100);
+                        parts.push(format!("\n==== {title}\n{}", nested.render_help()));
+                    }
+                }
             }
         }
         golden("help.txt", &parts.concat());

@@ -19,6 +19,8 @@ mod idle;
 #[cfg(test)]
 mod kills;
 #[cfg(test)]
+mod leftovers;
+#[cfg(test)]
 mod main_job;
 #[cfg(test)]
 mod processes;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         terminals::trials(),
         server::trials(),
         idle::trials(),
+        leftovers::trials(),
         replicas::trials(),
         faults::trials(),
         kills::trials(plan),

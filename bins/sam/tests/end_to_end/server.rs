@@ -159,7 +159,15 @@ async fn the_command_line_works_against_a_server(home: &Home) {
 async fn callers_are_known_by_the_token_alone(home: &Home) {
     let mut server = serve(home).await;
     let token = server.token.take().unwrap();
-    for path in ["/api/workspaces", "/api/nodes", "/api/events", "/api/workspaces/x/exec"] {
+    for path in [
+        "/api/workspaces",
+        "/api/nodes",
+        "/api/sweeps",
+        "/api/orphans",
+        "/api/deletion-hold",
+        "/api/events",
+        "/api/workspaces/x/exec",
+    ] {
         let bare = reqwest::get(format!("{}{path}", server.url)).await.unwrap();
         assert_problem(bare, 401, "unauthenticated").await;
         let wrong = server.ask(Method::GET, path, "sam_admin_wrong").send().await.unwrap();
