@@ -43,7 +43,7 @@ pub async fn carry_out(
                 ),
                 RestoreAs::Replacement => format!(
                     "restored {records} records as of {at}; nothing is deleted by itself for now\n\
-                     start the server, look at what it lists as recovered, then let deletion go on"
+                     start the server, look at `sam sweep run`, `sam node ls` and `sam orphan ls`, then `sam hold lift`"
                 ),
             }
         }

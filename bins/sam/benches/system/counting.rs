@@ -24,7 +24,7 @@ pub(crate) struct Counting<S> {
 }
 
 /// What was counted so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) commits: u64,
     pub(crate) refused: u64,
@@ -47,10 +47,6 @@ impl<S> Counting<S> {
         }
     }
 
-    pub(crate) const fn inner(&self) -> &S {
-        &self.inner
-    }
-
     pub(crate) fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
@@ -65,6 +61,17 @@ impl<S> Counting<S> {
 }
 
 impl Counts {
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            commits: self.commits + other.commits,
+            refused: self.refused + other.refused,
+            claims: self.claims + other.claims,
+            claimed: self.claimed + other.claimed,
+            releases: self.releases + other.releases,
+            reads: self.reads + other.reads,
+        }
+    }
+
     pub(crate) const fn since(self, earlier: Self) -> Self {
         Self {
             commits: self.commits - earlier.commits,

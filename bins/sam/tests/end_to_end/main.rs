@@ -9,6 +9,8 @@
 //! ```
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod deadline;
 #[cfg(test)]
 mod faults;
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         idle::trials(),
         leftovers::trials(),
         replicas::trials(),
+        backups::trials(),
         faults::trials(),
         kills::trials(plan),
     ]

@@ -27,13 +27,18 @@ crate::home::trials! {
 
 /// The tests, or one that says why there are none.
 pub(crate) fn trials() -> Vec<Trial> {
+    with_programs("server", all)
+}
+
+/// Tests that need the programs of a server, or one that says why there are none.
+pub(crate) fn with_programs(name: &str, all: fn() -> Vec<Trial>) -> Vec<Trial> {
     let absent: Vec<&str> =
         ["sam-server", "sam-agentd"].into_iter().filter(|name| !beside(name).is_file()).collect();
     if absent.is_empty() {
         return all();
     }
     let why = format!("not built: {}; `cargo build --workspace` builds them", absent.join(", "));
-    vec![skipped("server", &why)]
+    vec![skipped(name, &why)]
 }
 
 /// A program that is built into the same directory.
@@ -49,18 +54,23 @@ pub(crate) struct Server {
     pub(crate) token: Option<String>,
 }
 
-fn command(home: &Home) -> Command {
+/// The program of a server without a data directory.
+pub(crate) fn command(home: &Home) -> Command {
     let mut command = home.command(beside("sam-server"));
     command
         .args(["--listen", "127.0.0.1:0", "--allow-local-repos", "true", "--agent-command"])
-        .arg(beside("sam-agentd"))
-        .arg("--data-dir")
-        .arg(home.data());
+        .arg(beside("sam-agentd"));
+    command
+}
+
+fn on_its_data(home: &Home) -> Command {
+    let mut command = command(home);
+    command.arg("--data-dir").arg(home.data());
     command
 }
 
 async fn serve(home: &Home) -> Server {
-    start(home, command(home)).await
+    start(home, on_its_data(home)).await
 }
 
 /// Starts a server and waits until it says where it listens.
@@ -192,7 +202,7 @@ async fn callers_are_known_by_the_token_alone(home: &Home) {
 async fn a_second_server_on_the_directory_is_refused(home: &Home) {
     let server = serve(home).await;
     let pid = server.child.id().unwrap().to_string();
-    let second = within("the second", LIMIT, command(home).output()).await.unwrap();
+    let second = within("the second", LIMIT, on_its_data(home).output()).await.unwrap();
     assert_failed(&second, 5, &["sam.db", &pid]);
     // The first is not disturbed.
     let (status, _) = answer(reqwest::get(format!("{}/readyz", server.url)).await.unwrap()).await;
