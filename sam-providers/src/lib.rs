@@ -7,6 +7,8 @@ mod archive;
 mod batch;
 #[cfg(any(feature = "postgres", feature = "system"))]
 mod deadline;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "process")]
