@@ -12,6 +12,10 @@ mod sweep {
         BootData, ComputeProvider as _, CreateMachine, Labels, ListMachines, ListOwned, MachineKey,
         MemoryCompute, OwnedResource, OwnedResources,
     };
+    use sam_core::dns::{
+        DnsProvider as _, ListRecords, MemoryDns, OwnedNames, RecordName, RecordSet, RecordValue,
+        Ttl,
+    };
     use sam_core::engine::Stepped;
     use sam_core::node::NodeState;
     use sam_core::orphan::OrphanState;
@@ -248,6 +252,50 @@ mod sweep {
         // Repeatable, also when it is gone.
         let gone = now(bench.sam.delete_unused_node(node, &bench.ann)).unwrap();
         assert_eq!(gone.record.state, NodeState::Deleted);
+    }
+
+    #[test]
+    fn names_that_were_left_over_go_and_those_of_others_stay() {
+        let zone: RecordName = "example.com".parse().unwrap();
+        let dns = Arc::new(MemoryDns::new(zone.clone()));
+        let names = OwnedNames::new(Arc::clone(&dns) as _, zone.clone());
+        let scope = Scope::new("dns:example.com".into(), Arc::new(names.clone()));
+        let bench = Bench::with(|_| Some(scope));
+        let node = bench.late_machine();
+        let set = |name: &str| {
+            let value = RecordValue::A([192, 0, 2, 1].into());
+            RecordSet::new(name.parse().unwrap(), [value], Ttl::DEFAULT).unwrap()
+        };
+        let (id, epoch) = (node.to_string(), bench.epoch());
+        let labels = |installation: &str, epoch: &str| {
+            [
+                (Labels::INSTALLATION, installation),
+                (Labels::EPOCH, epoch),
+                (Labels::NODE, &id),
+                (Labels::OWNER, "ann"),
+            ]
+            .into_iter()
+            .fold(Labels::default(), |labels, (name, value)| labels.with(name, value).unwrap())
+        };
+        now(names.put(&set("ws-1.example.com"), &labels("home", &epoch))).unwrap();
+        now(names.put(&set("ws-2.example.com"), &labels("work", &epoch))).unwrap();
+        now(names.put(&set("ws-3.example.com"), &labels("home", "before"))).unwrap();
+        now(dns.put_record(&set("www.example.com"))).unwrap();
+        bench.pass(Duration::from_hours(1));
+        let sets = now(dns.list_records(&ListRecords::new(zone))).unwrap().items;
+        let left: Vec<_> = sets.iter().map(|set| set.key().name.as_str()).collect();
+        let expected = [
+            "_sam.ws-2.example.com",
+            "_sam.ws-3.example.com",
+            "ws-2.example.com",
+            "ws-3.example.com",
+            "www.example.com",
+        ];
+        assert_eq!(left, expected);
+        // That of another epoch may be wanted: a person decides.
+        let orphans = bench.orphans();
+        assert_eq!(orphans.len(), 1, "{orphans:?}");
+        assert_eq!((orphans[0].0, orphans[0].1), (OrphanState::Held, Reason::OtherEpoch));
     }
 
     /// A credential whose listing fails while the switch is on.

@@ -6,6 +6,7 @@
 mod forward;
 mod memory;
 mod name;
+mod owned;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 
 pub use self::memory::MemoryDns;
 pub use self::name::{ParseRecordNameError, RecordName};
+pub use self::owned::OwnedNames;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Page;
 
