@@ -38,18 +38,18 @@ pub(super) async fn client(parts: Parts, client: Errander) {
     let id = loop {
         match sam.create_workspace(new.clone(), &caller).await {
             Ok(workspace) => break workspace.record.id,
-            Err(_) => pause(&parts, 100 + choice.below(2_000)).await,
+            Err(_) => parts.pause(100 + choice.below(2_000)).await,
         }
     };
     for _ in 0..choice.below(client.errands_max + 1) {
         // Sometimes in the middle of things, sometimes long after they are settled.
-        pause(&parts, choice.below(60_000) >> choice.below(8)).await;
+        parts.pause(choice.below(60_000) >> choice.below(8)).await;
         let Some(errand) = client.errands.draw(&choice) else { return };
         for _ in 0..ATTEMPTS_MAX {
             match run(&sam, id, errand, &caller).await {
                 Ok(()) => break,
                 Err(error) if error.kind() == ErrorKind::Conflict => break,
-                Err(_) => pause(&parts, 50 + choice.below(500)).await,
+                Err(_) => parts.pause(50 + choice.below(500)).await,
             }
         }
     }
@@ -69,9 +69,4 @@ async fn run(sam: &Sam, id: WorkspaceId, errand: Errand, caller: &Caller) -> Res
         Errand::Start => sam.start_workspace(id, caller).await.map(drop),
         Errand::Stop => sam.stop_workspace(id, caller).await.map(drop),
     }
-}
-
-async fn pause(parts: &Parts, millis: u64) {
-    let deadline = parts.clock.monotonic() + Duration::from_millis(millis);
-    parts.clock.sleep_until(deadline).await;
 }

@@ -1,6 +1,7 @@
 //! What an engine of a simulation is made of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::compute::SimCompute;
 use crate::Secret;
@@ -36,6 +37,16 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Waits, on the clock of the simulation.
+    pub(super) async fn pause(&self, millis: u64) {
+        self.rest(Duration::from_millis(millis)).await;
+    }
+
+    /// Waits for a span, on the clock of the simulation.
+    pub(super) async fn rest(&self, span: Duration) {
+        self.clock.sleep_until(self.clock.monotonic() + span).await;
+    }
+
     /// Puts the product together over these parts, with the provider given.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::faults::Faults;
+use super::rules::Rules;
 use crate::entropy::SeededEntropy;
 
 /// Streams of random numbers that are kept apart, so that a change of one part of a plan does not
@@ -16,6 +17,8 @@ pub(super) enum Stream {
     Agents,
     Client(u64),
     Part(u64),
+    Person,
+    Rules,
 }
 
 /// Something a client asks for after its workspace was created.
@@ -119,6 +122,8 @@ pub struct Plan {
     pub crash_at: Option<u64>,
     /// How long a node that nobody uses is kept for the next workspace.
     pub keep_warm: Duration,
+    /// What is capped, ended and held.
+    pub rules: Rules,
 }
 
 impl Plan {
@@ -176,6 +181,7 @@ impl Plan {
                 0 => Duration::from_secs(draw.below(300)),
                 _ => Duration::ZERO,
             },
+            rules: Rules::drawn(seed),
         }
     }
 
@@ -202,12 +208,12 @@ impl fmt::Display for Plan {
         if !self.keep_warm.is_zero() {
             write!(f, "; unused nodes are kept for {} s", self.keep_warm.as_secs())?;
         }
-        Ok(())
+        write!(f, "{}", self.rules)
     }
 }
 
 /// Mixes a stream's own seed: neighbouring seeds and streams share no numbers.
-fn mixed(seed: u64, salt: u64, stream: Stream) -> u64 {
+pub(super) fn mixed(seed: u64, salt: u64, stream: Stream) -> u64 {
     let (family, number) = match stream {
         Stream::Plan => (1, 0),
         Stream::Schedule => (2, 0),
@@ -215,6 +221,8 @@ fn mixed(seed: u64, salt: u64, stream: Stream) -> u64 {
         Stream::Agents => (4, 0),
         Stream::Client(number) => (5, number),
         Stream::Part(number) => (6, number),
+        Stream::Person => (7, 0),
+        Stream::Rules => (8, 0),
     };
     [salt, family, number].into_iter().fold(seed, |mixed, part| {
         SeededEntropy::new(SeededEntropy::new(mixed).next_u64() ^ part).next_u64()

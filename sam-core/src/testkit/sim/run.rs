@@ -17,6 +17,7 @@ use super::ledger::Ledger;
 use super::link::{SimLink, agents};
 use super::parts::Parts;
 use super::plan::Stream;
+use super::rules::person;
 use super::simulation::Simulation;
 use super::store::SimStore;
 use super::tape::Tape;
@@ -70,6 +71,7 @@ pub(super) struct Run<'a> {
     executor: Executor,
     engines: Vec<TaskId>,
     clients: Vec<TaskId>,
+    person: Option<TaskId>,
     started: u64,
     step: u64,
     crashes: u64,
@@ -90,6 +92,7 @@ impl<'a> Run<'a> {
         let audit = Audit::new(Arc::clone(&store), outside, books, line).map_err(|what| {
             Box::new(Stopped { broken: Broken { step: 0, what }, history: Vec::new() })
         })?;
+        let audit = audit.with_nodes_max(plan.rules.nodes_max);
         let mut run = Self {
             simulation,
             choice: SeededEntropy::new(plan.stream(Stream::Schedule)),
@@ -103,6 +106,7 @@ impl<'a> Run<'a> {
             executor: Executor::default(),
             engines: Vec::new(),
             clients: Vec::new(),
+            person: None,
             started: 0,
             step: 0,
             crashes: 0,
@@ -114,6 +118,10 @@ impl<'a> Run<'a> {
         for number in 0..plan.clients {
             let client = run.client(number as u64);
             run.clients.push(run.executor.spawn(client));
+        }
+        if plan.rules.holds > 0 {
+            let person = person(run.parts(), plan.stream(Stream::Person), plan.rules.holds);
+            run.person = Some(run.executor.spawn(person));
         }
         let parts = run.parts();
         if let Ok(sam) = parts.sam(Arc::clone(&parts.provider)) {
@@ -165,6 +173,7 @@ impl<'a> Run<'a> {
         let keep_warm = self.simulation.plan.keep_warm;
         let mut policy = Policy { create_settles_within: settles, keep_warm, ..Policy::default() };
         idle::switch_on(&mut policy, self.simulation.plan.seed);
+        self.simulation.plan.rules.apply(&mut policy);
         let store = Arc::clone(&self.store);
         Parts {
             store: Arc::new(SimStore::new(store, dice.clone(), self.ledger.clone())),
@@ -285,7 +294,8 @@ impl<'a> Run<'a> {
             if self.advance()? == Ran::Task {
                 continue;
             }
-            let done = self.clients.iter().all(|&client| self.executor.is_over(client));
+            let mut people = self.clients.iter().chain(&self.person);
+            let done = people.all(|&person| self.executor.is_over(person));
             if done && self.audit.unsettled().is_none() {
                 return Ok(());
             }

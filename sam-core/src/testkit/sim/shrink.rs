@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::failure::{Broken, Failure};
 use super::faults::{Fault, Faults};
 use super::plan::{Errand, Plan};
+use super::rules::Rules;
 use super::simulation::Simulation;
 
 /// Most runs made to shrink one failure.
@@ -112,6 +113,14 @@ impl Shrink<'_> {
 
     fn policy(&mut self) {
         self.keep(&Plan { keep_warm: Duration::ZERO, ..self.plan });
+        self.keep(&Plan { rules: Rules::default(), ..self.plan });
+        for rules in [
+            Rules { nodes_max: None, ..self.plan.rules },
+            Rules { lifetime_max: None, ..self.plan.rules },
+            Rules { holds: 0, ..self.plan.rules },
+        ] {
+            self.keep(&Plan { rules, ..self.plan });
+        }
         self.keep(&Plan { calm_steps: 0, ..self.plan });
     }
 

@@ -267,7 +267,7 @@ fn of_nodes(simulation: Simulation, checks: Checks, bend: NodeBend) -> Simulatio
     })
 }
 
-fn of_workspaces(simulation: Simulation, bend: WorkspaceBend) -> Simulation {
+pub(super) fn of_workspaces(simulation: Simulation, bend: WorkspaceBend) -> Simulation {
     simulation.with_engine(move |parts: Parts| {
         Box::pin(async move {
             let node = node(&parts);

@@ -4,6 +4,7 @@
 mod decide;
 mod link;
 mod provider;
+mod rules;
 mod store;
 
 use std::fmt::Write as _;
@@ -25,7 +26,7 @@ struct Planted {
 }
 
 fn all() -> Vec<Planted> {
-    [provider::planted(), link::planted(), store::planted(), decide::planted()]
+    [provider::planted(), link::planted(), store::planted(), decide::planted(), rules::planted()]
         .into_iter()
         .flatten()
         .collect()

@@ -5,6 +5,7 @@
 
 mod end;
 mod facts;
+mod rules;
 mod settled;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use futures_util::future::FutureExt as _;
 
 use self::facts::Facts;
+use self::rules::Watch;
 use super::coverage::{Coverage, Passage};
 use super::faults::{About, Fault};
 use super::ledger::Ledger;
@@ -38,6 +40,7 @@ pub(super) struct Audit {
     announced: BTreeMap<RecordKey, u64>,
     coverage: Coverage,
     idle_stops: u64,
+    watch: Watch,
 }
 
 /// A record as its last change left it.
@@ -73,7 +76,14 @@ impl Audit {
             announced: BTreeMap::new(),
             coverage: Coverage::default(),
             idle_stops: 0,
+            watch: Watch::default(),
         })
+    }
+
+    /// Allows so many nodes at once.
+    pub(super) fn with_nodes_max(mut self, nodes_max: Option<u32>) -> Self {
+        self.watch.nodes_max = nodes_max;
+        self
     }
 
     /// Checks what is new since the last time. Costs nothing where nothing is.
@@ -171,6 +181,8 @@ impl Audit {
             Facts::Workspace(workspace) => workspace.as_the_world_is(before, &self.world, rev)?,
             Facts::Other => {}
         }
+        self.held(&change)?;
+        self.capped(&change)?;
         if change.event == "create_started" {
             match self.announced.get_mut(&change.key) {
                 Some(count) => *count += 1,
