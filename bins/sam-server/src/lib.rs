@@ -25,6 +25,7 @@ pub mod config;
 pub mod daemon;
 pub mod logging;
 pub mod server;
+pub mod settings;
 pub mod signals;
 
 pub use self::access::{Access, Admin, Identity};
