@@ -4,14 +4,13 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use sam_api::Span;
 use sam_core::{Error, ErrorKind, Policy, Result, Secret};
 use serde::Deserialize;
 
 use crate::installation;
+use crate::settings::PolicySettings;
 use crate::store::StorePlan;
 
 /// What `sam-server` was told.
@@ -38,8 +37,8 @@ pub struct ServerConfig {
     pub agent_command: Vec<OsString>,
     /// What local nodes inherit of the environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// When workspaces are stopped that nobody uses.
-    pub idle: IdleConfig,
+    /// What decisions about workspaces and nodes follow.
+    pub policy: Policy,
     /// What is logged, as `tracing` filters are written.
     pub log: String,
     /// Log lines as JSON.
@@ -101,47 +100,6 @@ impl RestoreMode {
     }
 }
 
-/// When workspaces are stopped that nobody uses, unless they say otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IdleConfig {
-    /// Without activity for this long they are warned; never when absent.
-    pub stop_after: Option<Duration>,
-    /// From the warning to the stop.
-    pub warning: Duration,
-}
-
-impl Default for IdleConfig {
-    fn default() -> Self {
-        let policy = Policy::default();
-        Self { stop_after: policy.idle_stop_after, warning: policy.idle_warning }
-    }
-}
-
-impl IdleConfig {
-    /// Reads the values of `SAM_IDLE_STOP_AFTER` (a span or `never`) and `SAM_IDLE_WARNING`.
-    ///
-    /// # Errors
-    /// `BadInput` naming the key.
-    pub fn parse(stop_after: Option<&str>, warning: Option<&str>) -> Result<Self> {
-        let span = |key: &str, text: &str| {
-            text.parse::<Span>()
-                .map(|span| span.0)
-                .map_err(|error| Error::new(ErrorKind::BadInput, format!("{key}: {error}")))
-        };
-        let mut idle = Self::default();
-        match stop_after {
-            None => {}
-            Some("never") => idle.stop_after = None,
-            Some(text) => idle.stop_after = Some(span("SAM_IDLE_STOP_AFTER", text)?),
-        }
-        if let Some(text) = warning {
-            idle.warning = span("SAM_IDLE_WARNING", text)?;
-        }
-        Ok(idle)
-    }
-}
-
 /// SAM's control plane: an HTTP server over an embedded database, or one of several over PostgreSQL.
 #[derive(Debug, Parser)]
 #[command(name = "sam-server", version, about)]
@@ -186,21 +144,17 @@ struct Flags {
     /// Program that becomes holder and agent of local nodes [default: sam-agentd beside this one]
     #[arg(long, env = "SAM_AGENT_COMMAND", global = true)]
     agent_command: Option<PathBuf>,
-    /// Warn and then stop workspaces that nobody used for so long: 2h, or never [default: never]
-    #[arg(long, env = "SAM_IDLE_STOP_AFTER", value_name = "SPAN")]
-    idle_stop_after: Option<String>,
-    /// From that warning to the stop [default: 5m]
-    #[arg(long, env = "SAM_IDLE_WARNING", value_name = "SPAN")]
-    idle_warning: Option<String>,
     /// What to log: error, warn, info, debug, trace, or filters of tracing [default: info]
     #[arg(long, env = "SAM_LOG", global = true)]
     log: Option<String>,
     /// Format of log lines: text or json [default: text]
     #[arg(long, env = "SAM_LOG_FORMAT", global = true, value_parser = ["text", "json"])]
     log_format: Option<String>,
+    #[command(flatten)]
+    policy: PolicySettings,
 }
 
-/// `sam.toml`. Unknown keys stop the start.
+/// `sam.toml` without the settings of the policy. Unknown keys stop the start.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "these are the keys as people write them")]
@@ -213,8 +167,6 @@ struct File {
     replica_url: Option<String>,
     allow_local_repos: Option<bool>,
     agent_command: Option<PathBuf>,
-    idle_stop_after: Option<String>,
-    idle_warning: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -234,7 +186,7 @@ impl ServerConfig {
             local_repos: false,
             agent_command,
             environment: Vec::new(),
-            idle: IdleConfig::default(),
+            policy: Policy::default(),
             log: "info".to_owned(),
             log_json: false,
         }
@@ -247,7 +199,8 @@ impl ServerConfig {
     pub fn read() -> Result<Self> {
         let mut flags = Flags::parse();
         // The name that other programs know it by comes after ours.
-        flags.database_url = flags.database_url.or_else(other_database_url);
+        flags.database_url = flags.database_url.or_else(|| environment("DATABASE_URL"));
+        flags.policy = flags.policy.or(PolicySettings::from_older_names(environment));
         Self::merge(flags)
     }
 
@@ -256,7 +209,8 @@ impl ServerConfig {
         let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
         let usual = data_dir.join("sam.toml");
         let path = flags.config.as_ref().or_else(|| usual.exists().then_some(&usual));
-        let file = path.map_or_else(|| Ok(File::default()), |path| read_file(path))?;
+        let (file, policy) = path.map_or_else(|| Ok(Default::default()), |path| read_file(path))?;
+        let policy = flags.policy.or(policy).policy()?;
         let agent = match flags.agent_command.or(file.agent_command) {
             Some(path) => path,
             None => beside_this_program("sam-agentd")?,
@@ -284,16 +238,13 @@ impl ServerConfig {
             )
             .with_hint("use text or json"));
         }
-        let idle_stop_after = flags.idle_stop_after.or(file.idle_stop_after);
-        let idle_warning = flags.idle_warning.or(file.idle_warning);
-        let idle = IdleConfig::parse(idle_stop_after.as_deref(), idle_warning.as_deref())?;
         Ok(Self {
             task: flags.task.unwrap_or_default(),
             keys_file: own(flags.keys_file.or(file.keys_file), installation::FILE),
             nodes_dir: own(flags.nodes_dir.or(file.nodes_dir), "nodes"),
             store,
             replica_url,
-            idle,
+            policy,
             listen: flags
                 .listen
                 .or(file.listen)
@@ -332,19 +283,23 @@ fn check_replica_url(url: &str) -> Result<String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "configuration is read here")]
-fn other_database_url() -> Option<String> {
-    std::env::var("DATABASE_URL").ok()
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
-fn read_file(path: &Path) -> Result<File> {
+fn read_file(path: &Path) -> Result<(File, PolicySettings)> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::new(ErrorKind::BadInput, format!("{} cannot be read", path.display()))
             .with_source(error)
     })?;
-    toml::from_str(&text).map_err(|error| {
+    let refused = |error: toml::de::Error| {
         Error::new(ErrorKind::BadInput, format!("{}: {}", path.display(), error.message()))
             .with_hint("`sam-server --help` lists the keys")
-    })
+    };
+    let mut table: toml::Table = toml::from_str(&text).map_err(refused)?;
+    let policy = PolicySettings::take_from(&mut table)
+        .map_err(|error| error.with_context("file", path.display()))?;
+    Ok((table.try_into().map_err(refused)?, policy))
 }
 
 fn beside_this_program(name: &str) -> Result<PathBuf> {
@@ -368,6 +323,57 @@ pub fn node_environment() -> Vec<(OsString, OsString)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
+    use std::fmt::Write as _;
+    use std::time::Duration;
+
+    /// The reference page: every setting of the server, as its help tells of it.
+    fn reference() -> String {
+        let mut page = "# Settings of `sam-server`\n\n\
+            Generated by `cargo test -p sam-server settings` from the code itself. A flag outranks the \
+            environment, which outranks `sam.toml` in the data directory, which outranks the default. \
+            Spans are a whole number and a unit: `45s`, `30m`, `2h`, `7d`. The daemon of `sam` reads the \
+            variables of the second table.\n"
+            .to_owned();
+        let command = Flags::command();
+        let told = |policy: bool| {
+            let arguments = command.get_arguments().filter(move |argument| {
+                argument.get_env().is_some() && argument.get_help_heading().is_some() == policy
+            });
+            arguments.map(|argument| {
+                let key = argument.get_id().as_str();
+                let key = if ["config", "data_dir"].contains(&key) {
+                    "-".to_owned()
+                } else {
+                    format!("`{key}`")
+                };
+                let (flag, variable) = (argument.get_long().unwrap(), argument.get_env().unwrap());
+                let help = argument.get_help().unwrap().to_string().replace('\n', " ");
+                let takes = crate::settings::takes(argument.get_id().as_str());
+                let help = takes.map_or(help.clone(), |takes| format!("{help}. It takes {takes}."));
+                format!("| `--{flag}` | `{}` | {key} | {help} |", variable.display())
+            })
+        };
+        for (title, policy) in
+            [("The server", false), ("What becomes of workspaces and nodes", true)]
+        {
+            let head = "| flag | variable | in `sam.toml` | meaning |\n|---|---|---|---|";
+            let lines: Vec<String> = told(policy).collect();
+            writeln!(page, "\n## {title}\n\n{head}\n{}", lines.join("\n")).unwrap();
+        }
+        page.push_str(&crate::settings::older_names());
+        page
+    }
+
+    #[test]
+    fn settings_are_documented_as_they_are() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/settings.md");
+        let page = reference();
+        if std::fs::read_to_string(path).ok().as_ref() != Some(&page) {
+            std::fs::write(path, &page).unwrap();
+            panic!("docs/guide/settings.md was outdated and is written anew: commit it");
+        }
+    }
 
     #[test]
     fn flags_outrank_the_file_and_unknown_keys_are_refused() {
@@ -401,13 +407,17 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::BadInput, "{bad:?}");
             assert!(!error.to_string().contains("canary"), "{error}");
         }
-        assert_eq!(config.idle, IdleConfig::default());
-        let idle = parse(&["--idle-stop-after", "2h", "--idle-warning", "1m"]).unwrap().idle;
-        assert_eq!(idle.stop_after, Some(Duration::from_hours(2)));
-        assert_eq!(idle.warning, Duration::from_mins(1));
-        assert_eq!(parse(&["--idle-stop-after", "never"]).unwrap().idle.stop_after, None);
-        let error = parse(&["--idle-stop-after", "often"]).unwrap_err();
-        assert!(error.to_string().contains("SAM_IDLE_STOP_AFTER"), "{error}");
+        assert_eq!(config.policy, Policy::default());
+        let told = "keep_warm = \"10m\"\nnodes_max = 5\nidle_warning = \"2m\"\n";
+        std::fs::write(directory.path().join("sam.toml"), told).unwrap();
+        let policy = parse(&["--idle-stop-after", "2h", "--idle-warning", "1m"]).unwrap().policy;
+        assert_eq!(policy.idle_stop_after, Some(Duration::from_hours(2)));
+        assert_eq!(policy.idle_warning, Duration::from_mins(1));
+        assert_eq!((policy.keep_warm, policy.spend.nodes), (Duration::from_mins(10), Some(5)));
+        assert_eq!(parse(&["--idle-stop-after", "never"]).unwrap().policy.idle_stop_after, None);
+        let error = parse(&["migrate", "--keep-warm", "often"]).unwrap_err();
+        assert!(error.to_string().contains("SAM_KEEP_WARM"), "{error}");
+        assert!(error.hint().unwrap().contains("30m"), "{error}");
         std::fs::write(directory.path().join("sam.toml"), "lisen = 1\n").unwrap();
         let error = parse(&[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadInput);

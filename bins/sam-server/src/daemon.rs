@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use sam_core::node::NodeState;
 use sam_core::workspace::WorkspaceState;
-use sam_core::{Report, Result, Sam};
+use sam_core::{Policy, Report, Result, Sam};
 
-use crate::config::IdleConfig;
 use crate::deadline;
 use crate::installation;
 use crate::listen::OwnerSocket;
@@ -31,16 +30,16 @@ pub struct DaemonConfig {
     pub environment: Vec<(OsString, OsString)>,
     /// How long it stays without a node and without a workspace.
     pub idle: Duration,
-    /// When workspaces are stopped that nobody uses.
-    pub idle_stop: IdleConfig,
+    /// What decisions about workspaces and nodes follow.
+    pub policy: Policy,
 }
 
 impl DaemonConfig {
     /// Describes a daemon that stays for ten idle minutes.
     pub fn new(data_dir: PathBuf, agent_command: Vec<OsString>) -> Self {
         let idle = Duration::from_mins(10);
-        let idle_stop = IdleConfig::default();
-        Self { data_dir, agent_command, environment: Vec::new(), idle, idle_stop }
+        let policy = Policy::default();
+        Self { data_dir, agent_command, environment: Vec::new(), idle, policy }
     }
 
     /// Sets what nodes inherit of the environment.
@@ -50,10 +49,10 @@ impl DaemonConfig {
         self
     }
 
-    /// Sets when workspaces are stopped that nobody uses.
+    /// Sets what decisions about workspaces and nodes follow.
     #[must_use]
-    pub fn with_idle_stop(mut self, idle_stop: IdleConfig) -> Self {
-        self.idle_stop = idle_stop;
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -92,7 +91,7 @@ pub async fn run(
         environment: config.environment,
         local_repos: true,
         replica_url: String::new(),
-        idle: config.idle_stop,
+        policy: config.policy,
         is_daemon: true,
     };
     let running = Running::start(plan, StorePlan::Embedded).await?;

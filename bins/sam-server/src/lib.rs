@@ -26,6 +26,7 @@ pub mod config;
 pub mod daemon;
 pub mod logging;
 pub mod server;
+pub mod settings;
 pub mod signals;
 pub mod tasks;
 

@@ -15,7 +15,7 @@ use sam_core::node::NodeState;
 use sam_core::replica::{ControlUrls, InstallationRecord, Replica};
 use sam_core::time::Clock;
 use sam_core::workspace::WorkspaceState;
-use sam_core::{Caller, NodeId, Report, Result, Sam, Secret};
+use sam_core::{Caller, NodeId, Policy, Report, Result, Sam, Secret};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
 use sam_providers::system::{OsEntropy, SystemClock};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::app::{App, AppParts};
-use crate::config::IdleConfig;
 use crate::daemon::DaemonFacts;
 use crate::deadline;
 use crate::installation::{Installation, make_directory, nodes_id};
@@ -56,7 +55,7 @@ pub(crate) struct Plan {
     pub(crate) local_repos: bool,
     /// Where other replicas reach this one; empty where there are none.
     pub(crate) replica_url: String,
-    pub(crate) idle: IdleConfig,
+    pub(crate) policy: Policy,
     /// Everything is the owner's; else the administrator's token is asked for.
     pub(crate) is_daemon: bool,
 }
@@ -124,10 +123,8 @@ impl Running {
             changes,
             written: BTreeMap::new(),
         };
-        if plan.idle.stop_after.is_some() {
-            let looking = look_at_running(app.sam.clone());
-            tokio::spawn(shutdown.clone().run_until_cancelled_owned(looking));
-        }
+        let looking = look_at_resting(app.sam.clone(), plan.policy.clone());
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(looking));
         let engine = tokio::spawn(async move {
             let token = shutdown.clone();
             if let Err(error) = start.work(schema == Schema::Current, links).await {
@@ -193,7 +190,7 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
         .boot_key(keys.boot.clone())
         .control_urls(control_urls.clone())
         .installation(installation.id.clone())
-        .idle_stop(plan.idle.stop_after, plan.idle.warning)
+        .policy(plan.policy.clone())
         .build()?;
     directory.ask(sam.clone());
     let access = if plan.is_daemon {
@@ -364,16 +361,24 @@ async fn miss_links(app: App) {
     }
 }
 
-/// Has the engine look at the workspaces that run: they came to rest under the policy of the
-/// process before, which may not have stopped idle ones.
-async fn look_at_running(sam: Sam) {
-    let caller = Caller::named("idle");
+/// Has the engine look at what came to rest under the policy of the process before, which may have
+/// swept less often, stopped no idle workspaces, or let them become older.
+async fn look_at_resting(sam: Sam, policy: Policy) {
+    let caller = Caller::named("policy");
     let mut after = None;
     loop {
         let looked = async {
+            if after.is_none() {
+                sam.look_at_sweeps(&caller).await?;
+            }
             let page = sam.list_workspaces(after.take(), 200).await?;
             for workspace in page.items {
-                if workspace.record.state == WorkspaceState::Running {
+                let concerned = match workspace.record.state {
+                    WorkspaceState::Running if policy.idle_stop_after.is_some() => true,
+                    WorkspaceState::Deleted => false,
+                    _ => policy.workspace_lifetime_max.is_some(),
+                };
+                if concerned {
                     sam.look_at_workspace(workspace.record.id, &caller).await?;
                 }
             }
@@ -383,7 +388,7 @@ async fn look_at_running(sam: Sam) {
             Ok(None) => return,
             Ok(next) => after = next,
             Err(error) => {
-                tracing::warn!(error = %Report::new(&error), "idle workspaces were not looked for");
+                tracing::warn!(error = %Report::new(&error), "what rests was not looked at");
                 return;
             }
         }

@@ -106,7 +106,7 @@ fn plan(config: ServerConfig, listener: &TcpListener) -> Result<(Plan, StorePlan
         environment: config.environment,
         local_repos: config.local_repos,
         replica_url,
-        idle: config.idle,
+        policy: config.policy,
         is_daemon: false,
     };
     Ok((plan, config.store))

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use sam_core::{Error, ErrorKind, Result, Secret};
-use sam_server::config::IdleConfig;
+use sam_core::{Error, ErrorKind, Policy, Result, Secret};
+use sam_server::settings::PolicySettings;
 
 use crate::args::Global;
 
@@ -47,13 +47,11 @@ pub(crate) fn environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
 }
 
-/// Reads when workspaces are stopped that nobody uses: `SAM_IDLE_STOP_AFTER` and
-/// `SAM_IDLE_WARNING`, for the daemon.
-pub(crate) fn idle_stop() -> Result<IdleConfig> {
+/// Reads what decisions about workspaces and nodes follow, for the daemon: the variables that a
+/// server reads, too.
+pub(crate) fn policy() -> Result<Policy> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
-    let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let (after, warning) = (read("SAM_IDLE_STOP_AFTER"), read("SAM_IDLE_WARNING"));
-    IdleConfig::parse(after.as_deref(), warning.as_deref())
+    PolicySettings::from_environment(|name| std::env::var(name).ok()).policy()
 }
 
 /// Starts logging on standard error, for the processes that run in the background; `SAM_LOG`

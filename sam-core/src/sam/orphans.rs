@@ -69,6 +69,20 @@ impl Sam {
         self.update(SweepRecord::key_of(scope), "sweep_requested", caller, asked).await
     }
 
+    /// Has the engine look at every sweep of this process, for example because the policy is another
+    /// than when they came to rest. One that is not due is not made.
+    ///
+    /// # Errors
+    /// What the store answered.
+    pub async fn look_at_sweeps(&self, caller: &Caller) -> Result<()> {
+        self.know_sweeps().await?;
+        for scope in self.0.reach.scopes.keys() {
+            let commit = self.commit_for(caller).with_wake(SweepRecord::key_of(scope));
+            self.commit(commit).await.map_err(Error::from)?;
+        }
+        Ok(())
+    }
+
     /// Returns an orphan, or `None` when there is none of this id.
     ///
     /// # Errors
