@@ -1,0 +1,179 @@
+//! Chaos: three replicas on a PostgreSQL of their own, and owners who create, stop, start, renew and
+//! delete workspaces through any of them, while replicas, agents and holders are killed and PostgreSQL is
+//! restarted. At the end every workspace is where its owner asked, no process is left over, and readers
+//! of the event stream, who reconnected all the while, saw every change once and in order.
+//!
+//! Victims, moments and wishes are drawn from a seed, which is printed; the interleaving is the system's
+//! own, so a seed repeats the plan and not the run.
+
+mod cluster;
+mod fleet;
+mod history;
+mod owners;
+mod reader;
+mod storm;
+mod verdict;
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use libtest_mimic::Trial;
+use sam_core::entropy::SeededEntropy;
+
+use self::cluster::Cluster;
+use self::fleet::Fleet;
+use self::history::History;
+use self::owners::{Owned, Owner};
+use self::reader::Reader;
+use self::storm::Storm;
+use crate::home::{Home, skipped, trial, with_home};
+use crate::plan::Plan;
+use crate::server::beside;
+
+const NAME: &str = "tests::chaos::whatever_is_killed_every_workspace_is_where_its_owner_asked";
+/// How much of the storm one workspace is worth.
+const SPAN_EACH: Duration = Duration::from_millis(500);
+/// Kills and restarts must have happened by then.
+const SPAN_MAX: Duration = Duration::from_mins(2);
+
+/// What a plan comes to.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    seed: u64,
+    workspaces: u64,
+    /// Workspaces that are there at the end.
+    there: u64,
+    /// Owners at work at the same time, each with one workspace that is not to stay.
+    owners: u64,
+    storm: Storm,
+}
+
+impl Scale {
+    /// 200 workspaces meet 40 kills and 4 restarts in 100 s, 20 of them 6 and 1 in 10 s.
+    fn of(plan: Plan) -> Self {
+        let workspaces = plan.chaos.max(4);
+        let part = |of: u64, least: u64, most: u64| (workspaces / of).clamp(least, most);
+        let span = SPAN_EACH * u32::try_from(workspaces.min(200)).expect("small");
+        let storm = Storm { kills: part(5, 6, 400), restarts: part(50, 1, 40), span };
+        let (there, owners) = (part(20, 3, 12), part(15, 6, 12));
+        Self { seed: plan.seed, workspaces, there, owners, storm }
+    }
+
+    /// A source of choices of its own for each who chooses.
+    fn random(self, who: u64) -> SeededEntropy {
+        SeededEntropy::new(self.seed.wrapping_mul(1_009).wrapping_add(who))
+    }
+}
+
+pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
+    let absent = ["sam-agentd", "sam-server"].into_iter().find(|name| !beside(name).is_file());
+    let programs = cluster::programs();
+    let absent =
+        absent.map(|name| format!("not built: {name}; `cargo build --workspace` builds it"));
+    let programs = match (absent, programs) {
+        (None, Ok(programs)) => programs,
+        (Some(why), _) | (None, Err(why)) => return vec![skipped("chaos", &why)],
+    };
+    let run = move || {
+        let scale = Scale::of(plan);
+        let history = Arc::new(History::begin());
+        println!("chaos of {} workspaces, seed {}", scale.workspaces, scale.seed);
+        let outcome = with_home(async |home| chaos(home, &history, scale, programs).await);
+        outcome.map_err(|failed| {
+            let why = failed.message().unwrap_or("?");
+            format!("{}\nseed {}: {why}", history.text(), scale.seed).into()
+        })
+    };
+    vec![trial(NAME, run)]
+}
+
+async fn chaos(home: &Home, history: &History, scale: Scale, programs: PathBuf) {
+    let repo = home.repo().await;
+    let mut cluster = Cluster::start(programs).await;
+    let (fleet, children) = Fleet::start(home, history, &cluster.url()).await;
+    let work = async {
+        let readers = read(&fleet, scale).await;
+        let mut owned = storm(home, &fleet, &mut cluster, &repo, scale).await;
+        let stormed = history.elapsed();
+        history.note("CALM");
+        let random = scale.random(1);
+        verdict::settle(&fleet, &owned, &random).await;
+        verdict::one_machine_each(home, &fleet, &random).await;
+        verdict::usable(&fleet, &owned).await;
+        println!("settled in {:.1} s", (history.elapsed() - stormed).as_secs_f64());
+        verdict::take_all_away(home, &cluster, &fleet, &mut owned, &random).await;
+        whole(&fleet, &cluster, readers, scale).await;
+        fleet.stop();
+    };
+    join(fleet.keep(children, scale.seed), work).await;
+}
+
+/// Starts readers at the beginning of the feed.
+async fn read(fleet: &Fleet<'_>, scale: Scale) -> [Reader; 2] {
+    let client = fleet.clients().next().expect("a replica");
+    let from = reader::beginning(client).await;
+    let clients = fleet.clients().cloned().collect();
+    [
+        Reader::bare(fleet.urls(), fleet.token.clone(), from.clone(), scale.random(2), true),
+        Reader::typed(clients, from, scale.random(3)),
+    ]
+}
+
+/// Lets the storm and the owners loose; returns what the owners own, once both are done.
+async fn storm(
+    home: &Home,
+    fleet: &Fleet<'_>,
+    cluster: &mut Cluster,
+    repo: &Path,
+    scale: Scale,
+) -> Vec<Owned> {
+    let history = fleet.history;
+    let fates = owners::fates(scale.workspaces, scale.there, &scale.random(4));
+    let next = Cell::new(0);
+    let owning = (0..scale.owners).map(|number| {
+        let owner = Owner { fleet, repo, random: scale.random(100 + number) };
+        let (fates, next) = (&fates, &next);
+        async move {
+            let mut owned = Vec::new();
+            while let Some(fate) = fates.get(next.replace(next.get() + 1)) {
+                owned.push(owner.live(next.get(), *fate).await);
+            }
+            owned
+        }
+    });
+    let begun_at = history.elapsed();
+    let faults = async {
+        let kills = scale.storm.kill(home, history, scale.random(5));
+        let restarts = scale.storm.restart(cluster, history, scale.random(6));
+        let (kills, ()) = join(kills, restarts).await;
+        (kills, history.elapsed() - begun_at)
+    };
+    let ((kills, span), owned) = join(faults, join_all(owning)).await;
+    println!(
+        "{kills:?} killed and PostgreSQL restarted {} times in {:.1} s; {} workspaces in {:.1} s",
+        scale.storm.restarts,
+        span.as_secs_f64(),
+        scale.workspaces,
+        (history.elapsed() - begun_at).as_secs_f64(),
+    );
+    assert!(span < SPAN_MAX, "the storm took {span:?}");
+    owned.into_iter().flatten().collect()
+}
+
+/// What the readers saw is what the store has, and what a reader sees who begins now.
+async fn whole(fleet: &Fleet<'_>, cluster: &Cluster, readers: [Reader; 2], scale: Scale) {
+    let expected = verdict::feed_of_the_store(cluster).await;
+    let client = fleet.clients().next().expect("a replica");
+    let from = reader::beginning(client).await;
+    let random = scale.random(7);
+    let fresh = Reader::bare(fleet.urls(), fleet.token.clone(), from, random, false);
+    let fresh = verdict::same("a fresh reader", &fresh, &expected).await;
+    for (name, reader) in ["the bare reader", "the typed reader"].iter().zip(&readers) {
+        let seen = verdict::same(name, reader, &expected).await;
+        assert!(seen == fresh, "{name} was told other things than a fresh reader");
+        println!("{name}: {} changes over {} connections", seen.len(), reader.seen.connections());
+    }
+}
