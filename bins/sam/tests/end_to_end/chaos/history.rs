@@ -30,6 +30,12 @@ impl History {
         }
     }
 
+    /// Counts the lines that hold a word.
+    pub(super) fn count(&self, word: &str) -> usize {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| line.contains(word)).count()
+    }
+
     pub(super) fn text(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }

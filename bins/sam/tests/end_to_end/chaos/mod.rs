@@ -14,20 +14,21 @@ mod reader;
 mod storm;
 mod verdict;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use libtest_mimic::Trial;
+use sam_api::{Change, WorkspaceState};
 use sam_core::entropy::SeededEntropy;
 
 use self::cluster::Cluster;
 use self::fleet::Fleet;
 use self::history::History;
 use self::owners::{Owned, Owner};
-use self::reader::Reader;
+use self::reader::{Reader, Seen};
 use self::storm::Storm;
 use crate::home::{Home, skipped, trial, with_home};
 use crate::plan::Plan;
@@ -35,7 +36,7 @@ use crate::server::beside;
 
 const NAME: &str = "tests::chaos::whatever_is_killed_every_workspace_is_where_its_owner_asked";
 /// How much of the storm one workspace is worth.
-const SPAN_EACH: Duration = Duration::from_millis(500);
+const SPAN_EACH: Duration = Duration::from_millis(300);
 /// Kills and restarts must have happened by then.
 const SPAN_MAX: Duration = Duration::from_mins(2);
 
@@ -52,12 +53,12 @@ struct Scale {
 }
 
 impl Scale {
-    /// 200 workspaces meet 40 kills and 4 restarts in 100 s, 20 of them 6 and 1 in 10 s.
+    /// 200 workspaces meet 60 kills and 5 restarts in a minute, 20 of them 6 and 1 in six seconds.
     fn of(plan: Plan) -> Self {
         let workspaces = plan.chaos.max(4);
         let part = |of: u64, least: u64, most: u64| (workspaces / of).clamp(least, most);
         let span = SPAN_EACH * u32::try_from(workspaces.min(200)).expect("small");
-        let storm = Storm { kills: part(5, 6, 400), restarts: part(50, 1, 40), span };
+        let storm = Storm { kills: part(10, 2, 20) * 3, restarts: part(40, 1, 5), span };
         let (there, owners) = (part(20, 3, 12), part(15, 6, 12));
         Self { seed: plan.seed, workspaces, there, owners, storm }
     }
@@ -90,12 +91,33 @@ pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
     vec![trial(NAME, run)]
 }
 
+/// Keeps what a run was, however it ends: the history, what a reader saw, and the log of the replicas.
+struct Kept<'a> {
+    home: &'a Home,
+    history: &'a History,
+    seen: OnceCell<Arc<Seen>>,
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let feed = self.seen.get().map_or_else(String::new, |seen| seen.text());
+        let log = self.home.data().join("daemon.log");
+        // They only help to read a failure, which is told anyway.
+        let _kept = std::fs::write(place.join("chaos-history.txt"), self.history.text());
+        let _kept = std::fs::write(place.join("chaos-feed.txt"), feed);
+        let _kept = std::fs::copy(log, place.join("chaos-replicas.txt"));
+    }
+}
+
 async fn chaos(home: &Home, history: &History, scale: Scale, programs: PathBuf) {
+    let kept = Kept { home, history, seen: OnceCell::new() };
     let repo = home.repo().await;
     let mut cluster = Cluster::start(programs).await;
     let (fleet, children) = Fleet::start(home, history, &cluster.url()).await;
     let work = async {
         let readers = read(&fleet, scale).await;
+        kept.seen.get_or_init(|| Arc::clone(&readers[0].seen));
         let mut owned = storm(home, &fleet, &mut cluster, &repo, scale).await;
         let stormed = history.elapsed();
         history.note("CALM");
@@ -151,13 +173,16 @@ async fn storm(
         let (kills, ()) = join(kills, restarts).await;
         (kills, history.elapsed() - begun_at)
     };
-    let ((kills, span), owned) = join(faults, join_all(owning)).await;
+    let owned = async { (join_all(owning).await, history.elapsed() - begun_at) };
+    let ((kills, span), (owned, worked)) = join(faults, owned).await;
     println!(
-        "{kills:?} killed and PostgreSQL restarted {} times in {:.1} s; {} workspaces in {:.1} s",
+        "{kills:?} killed and PostgreSQL restarted {} times in {:.1} s; {} workspaces in {:.1} s, {} \
+         times an owner waited in vain",
         scale.storm.restarts,
         span.as_secs_f64(),
         scale.workspaces,
-        (history.elapsed() - begun_at).as_secs_f64(),
+        worked.as_secs_f64(),
+        history.count(" after "),
     );
     assert!(span < SPAN_MAX, "the storm took {span:?}");
     owned.into_iter().flatten().collect()
@@ -171,6 +196,12 @@ async fn whole(fleet: &Fleet<'_>, cluster: &Cluster, readers: [Reader; 2], scale
     let random = scale.random(7);
     let fresh = Reader::bare(fleet.urls(), fleet.token.clone(), from, random, false);
     let fresh = verdict::same("a fresh reader", &fresh, &expected).await;
+    // Whatever was killed, nothing was given up: nobody asked for anything that cannot be had.
+    let failed = |one: &&Change| {
+        one.workspace.as_ref().is_some_and(|one| one.state == WorkspaceState::Failed)
+    };
+    let failed: Vec<&Change> = fresh.iter().filter(failed).collect();
+    assert!(failed.is_empty(), "workspaces failed: {failed:#?}");
     for (name, reader) in ["the bare reader", "the typed reader"].iter().zip(&readers) {
         let seen = verdict::same(name, reader, &expected).await;
         assert!(seen == fresh, "{name} was told other things than a fresh reader");

@@ -190,7 +190,7 @@ impl Owner<'_> {
                 return;
             }
             if found.state == WorkspaceState::Failed || took > patience {
-                self.note(format_args!("{name} is {} after {took:?}, not {state}", found.state));
+                self.note(format_args!("{name} is {} after {took:.1?}, not {state}", found.state));
                 return;
             }
             pause(LOOK_AGAIN).await;

@@ -37,6 +37,16 @@ impl Seen {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// A line for each change.
+    pub(super) fn text(&self) -> String {
+        let line = |one: &Change| {
+            let node = one.workspace.as_ref().and_then(|workspace| workspace.node_id);
+            let node = node.map_or_else(String::new, |node| format!(" on {node}"));
+            format!("{} {} {} by {}{node}\n", one.at, one.id, one.event, one.actor)
+        };
+        self.changes().iter().map(line).collect()
+    }
+
     fn push(&self, change: Change) {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
     }

@@ -24,9 +24,16 @@ impl Storm {
     /// Draws moments of the span, in order.
     fn moments(self, count: u64, random: &SeededEntropy) -> Vec<Duration> {
         let millis = u64::try_from(self.span.as_millis()).expect("short");
-        // One in each part of the span, so that all of it is stormy.
+        // One in each part of the span, so that all of it is stormy; and some in one blow.
         let part = millis / count.max(1);
-        (0..count).map(|n| Duration::from_millis(n * part + random.below(part))).collect()
+        let mut last = 0;
+        let mut moment = |number: u64| {
+            if number == 0 || random.below(3) > 0 {
+                last = number * part + random.below(part);
+            }
+            Duration::from_millis(last)
+        };
+        (0..count).map(&mut moment).collect()
     }
 
     /// Kills; returns how many of each role.
