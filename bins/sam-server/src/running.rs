@@ -15,7 +15,7 @@ use sam_core::node::NodeState;
 use sam_core::replica::{ControlUrls, InstallationRecord, Replica};
 use sam_core::time::Clock;
 use sam_core::workspace::WorkspaceState;
-use sam_core::{Caller, NodeId, Report, Result, Sam, Secret};
+use sam_core::{Caller, Error, NodeId, Report, Result, Retry, Sam, Secret};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
 use sam_providers::system::{OsEntropy, SystemClock};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -38,6 +38,8 @@ const LINK_CHANGES_MAX: usize = 1_024;
 /// How long after the start the nodes are looked at whose agents did not dial in again. Shorter than
 /// an agent's longest pause: one that comes later is merely unreachable until then.
 const RETURN_WITHIN: Duration = Duration::from_secs(3);
+/// Pause before the store is asked again for what is looked at once after the start.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a schema is looked at that is not the one this program knows.
 const SCHEMA_LOOK: Duration = Duration::from_secs(2);
 /// How often old changes are forgotten.
@@ -333,61 +335,82 @@ async fn miss_links(app: App) {
     deadline::sleep(RETURN_WITHIN).await;
     let mut after = None;
     loop {
-        let listed = app.sam.list_nodes(after, 200).await;
-        let page = match listed {
-            Ok(page) => page,
+        match miss_links_of(&app, after.clone()).await {
+            Ok(None) => return,
+            Ok(next) => after = next,
             Err(error) => {
-                tracing::warn!(error = %Report::new(&error), "nodes without a link were not looked for");
-                return;
-            }
-        };
-        for node in page.items.iter().filter(|node| node.record.state == NodeState::Ready) {
-            let id = node.record.id;
-            if app.controller.is_connected(id) {
-                continue;
-            }
-            let told = async {
-                // Another replica holds it.
-                match app.sam.link_of(id).await?.filter(|link| link.replica != app.replica) {
-                    Some(_) => Ok(()),
-                    None => app.sam.node_link_changed(id).await,
+                if !passes(&error, "nodes without a link were not looked for").await {
+                    return;
                 }
-            };
-            if let Err(error) = told.await {
-                tracing::warn!(node.id = %id, error = %Report::new(&error), "the engine was not told");
             }
-        }
-        after = page.next;
-        if after.is_none() {
-            return;
         }
     }
+}
+
+/// Does so for one page of nodes, and returns where the next begins.
+async fn miss_links_of(app: &App, after: Option<String>) -> Result<Option<String>> {
+    let page = app.sam.list_nodes(after, 200).await?;
+    for node in page.items.iter().filter(|node| node.record.state == NodeState::Ready) {
+        let id = node.record.id;
+        if app.controller.is_connected(id) {
+            continue;
+        }
+        let told = async {
+            // Another replica holds it.
+            match app.sam.link_of(id).await?.filter(|link| link.replica != app.replica) {
+                Some(_) => Ok(()),
+                None => app.sam.node_link_changed(id).await,
+            }
+        };
+        match told.await {
+            // The page is looked at again: to tell the engine twice does no harm.
+            Err(error) if error.retry() != Retry::Never => return Err(error),
+            Err(error) => {
+                tracing::warn!(node.id = %id, error = %Report::new(&error), "the engine was not told");
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(page.next)
 }
 
 /// Has the engine look at the workspaces that run: they came to rest under the policy of the
 /// process before, which may not have stopped idle ones.
 async fn look_at_running(sam: Sam) {
-    let caller = Caller::named("idle");
     let mut after = None;
     loop {
-        let looked = async {
-            let page = sam.list_workspaces(after.take(), 200).await?;
-            for workspace in page.items {
-                if workspace.record.state == WorkspaceState::Running {
-                    sam.look_at_workspace(workspace.record.id, &caller).await?;
-                }
-            }
-            Ok::<_, sam_core::Error>(page.next)
-        };
-        match looked.await {
+        match look_at_running_of(&sam, after.clone()).await {
             Ok(None) => return,
             Ok(next) => after = next,
             Err(error) => {
-                tracing::warn!(error = %Report::new(&error), "idle workspaces were not looked for");
-                return;
+                if !passes(&error, "idle workspaces were not looked for").await {
+                    return;
+                }
             }
         }
     }
+}
+
+/// Does so for one page of workspaces, and returns where the next begins.
+async fn look_at_running_of(sam: &Sam, after: Option<String>) -> Result<Option<String>> {
+    let caller = Caller::named("idle");
+    let page = sam.list_workspaces(after, 200).await?;
+    for workspace in page.items {
+        if workspace.record.state == WorkspaceState::Running {
+            sam.look_at_workspace(workspace.record.id, &caller).await?;
+        }
+    }
+    Ok(page.next)
+}
+
+/// Tells what failed, and whether to try again, which it waits for: the store may be away for a while.
+async fn passes(error: &Error, what: &'static str) -> bool {
+    tracing::warn!(error = %Report::new(error), "{what}");
+    let passes = error.retry() != Retry::Never;
+    if passes {
+        deadline::sleep(LOOK_AGAIN).await;
+    }
+    passes
 }
 
 fn replica_id(entropy: &dyn Entropy) -> String {
