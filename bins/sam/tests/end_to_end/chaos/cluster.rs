@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-use crate::deadline::{LIMIT, until};
+use crate::deadline::{LIMIT, pause, until};
 use crate::processes;
 
 /// Where packages put the server's programs, a directory for each version.
@@ -87,14 +88,15 @@ impl Cluster {
         format!("postgresql://{USER}@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
 
-    /// Ends the server, starts it again and waits until it answers.
-    pub(super) async fn restart(&mut self, ending: Ending) {
+    /// Ends the server, starts it again after a pause and waits until it answers.
+    pub(super) async fn restart(&mut self, ending: Ending, down: Duration) {
         self.signal(match ending {
             Ending::Fast => Signal::INT,
             Ending::Immediate => Signal::QUIT,
         });
         let ended = until(LIMIT, async || self.server.try_wait().expect("a child")).await;
         assert!(ended.is_some(), "PostgreSQL does not end: {}", self.log());
+        pause(down).await;
         self.server = run(&self.programs, self.dir.path(), self.port);
         self.answers().await;
     }

@@ -1,9 +1,9 @@
 //! Replicas as they are installed: programs of their own, each started again by a supervisor when it
 //! ends, and clients that ask any of them.
 
-use std::cell::Cell;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -36,7 +36,7 @@ pub(super) struct Fleet<'a> {
     pub(super) token: Secret<String>,
     database: String,
     replicas: Vec<Replica>,
-    stopping: Cell<bool>,
+    stopping: AtomicBool,
 }
 
 struct Replica {
@@ -44,7 +44,7 @@ struct Replica {
     /// The same for every start, as where a supervisor runs it.
     address: String,
     client: Client,
-    pid: Cell<i32>,
+    pid: AtomicI32,
 }
 
 impl<'a> Fleet<'a> {
@@ -60,7 +60,7 @@ impl<'a> Fleet<'a> {
             token: Secret::new(String::new()),
             database: database.to_owned(),
             replicas: Vec::new(),
-            stopping: Cell::new(false),
+            stopping: AtomicBool::new(false),
         };
         let mut children = Vec::new();
         for number in 1..=REPLICAS {
@@ -72,7 +72,7 @@ impl<'a> Fleet<'a> {
                 fleet.token = Secret::new(token);
             }
             let client = Client::new(Target::Http(url), Some(fleet.token.clone())).unwrap();
-            let pid = Cell::new(pid_of(&child));
+            let pid = AtomicI32::new(pid_of(&child));
             fleet.replicas.push(Replica { name, address, client, pid });
             children.push(child);
         }
@@ -107,7 +107,7 @@ impl<'a> Fleet<'a> {
     async fn keep_one(&self, replica: &Replica, mut child: Child, random: SeededEntropy) {
         loop {
             let status = child.wait().await.expect("a child");
-            if self.stopping.get() {
+            if self.stopping.load(Relaxed) {
                 assert!(status.success(), "{} was asked to end: {status}", replica.name);
                 return;
             }
@@ -121,15 +121,15 @@ impl<'a> Fleet<'a> {
                 std::fs::File::options().append(true).open(self.home.data().join("daemon.log"));
             command.stdout(Stdio::null()).stderr(log.unwrap());
             child = command.spawn().unwrap();
-            replica.pid.set(pid_of(&child));
+            replica.pid.store(pid_of(&child), Relaxed);
         }
     }
 
     /// Asks all replicas to end.
     pub(super) fn stop(&self) {
-        self.stopping.set(true);
+        self.stopping.store(true, Relaxed);
         for replica in &self.replicas {
-            processes::signal(replica.pid.get(), Signal::TERM);
+            processes::signal(replica.pid.load(Relaxed), Signal::TERM);
         }
     }
 
@@ -161,7 +161,7 @@ impl<'a> Fleet<'a> {
                 Err(error) => error,
             };
             let passing = [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::RateLimited];
-            let waited = self.history.elapsed().saturating_sub(begun_at);
+            let waited = self.history.since(begun_at);
             if !passing.contains(&error.kind()) || waited > PATIENCE {
                 return Err(error);
             }

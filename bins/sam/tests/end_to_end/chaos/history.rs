@@ -22,6 +22,11 @@ impl History {
         self.begun_at.elapsed()
     }
 
+    /// The time since a moment that was read here.
+    pub(super) fn since(&self, moment: Duration) -> Duration {
+        self.elapsed().saturating_sub(moment)
+    }
+
     pub(super) fn note(&self, what: impl std::fmt::Display) {
         let line = format!("{:8.3} s  {what}", self.elapsed().as_secs_f64());
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

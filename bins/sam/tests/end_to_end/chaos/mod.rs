@@ -14,9 +14,9 @@ mod reader;
 mod storm;
 mod verdict;
 
-use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
@@ -95,7 +95,7 @@ pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
 struct Kept<'a> {
     home: &'a Home,
     history: &'a History,
-    seen: OnceCell<Arc<Seen>>,
+    seen: OnceLock<Arc<Seen>>,
 }
 
 impl Drop for Kept<'_> {
@@ -111,7 +111,7 @@ impl Drop for Kept<'_> {
 }
 
 async fn chaos(home: &Home, history: &History, scale: Scale, programs: PathBuf) {
-    let kept = Kept { home, history, seen: OnceCell::new() };
+    let kept = Kept { home, history, seen: OnceLock::new() };
     let repo = home.repo().await;
     let mut cluster = Cluster::start(programs).await;
     let (fleet, children) = Fleet::start(home, history, &cluster.url()).await;
@@ -125,7 +125,7 @@ async fn chaos(home: &Home, history: &History, scale: Scale, programs: PathBuf) 
         verdict::settle(&fleet, &owned, &random).await;
         verdict::one_machine_each(home, &fleet, &random).await;
         verdict::usable(&fleet, &owned).await;
-        println!("settled in {:.1} s", (history.elapsed() - stormed).as_secs_f64());
+        println!("settled in {:.1} s", history.since(stormed).as_secs_f64());
         verdict::take_all_away(home, &cluster, &fleet, &mut owned, &random).await;
         whole(&fleet, &cluster, readers, scale).await;
         fleet.stop();
@@ -154,16 +154,17 @@ async fn storm(
 ) -> Vec<Owned> {
     let history = fleet.history;
     let fates = owners::fates(scale.workspaces, scale.there, &scale.random(4));
-    let next = Cell::new(0);
+    let next = AtomicUsize::new(0);
     let owning = (0..scale.owners).map(|number| {
         let owner = Owner { fleet, repo, random: scale.random(100 + number) };
         let (fates, next) = (&fates, &next);
         async move {
-            let mut owned = Vec::new();
-            while let Some(fate) = fates.get(next.replace(next.get() + 1)) {
-                owned.push(owner.live(next.get(), *fate).await);
+            let mut lived = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Relaxed);
+                let Some(fate) = fates.get(number) else { return lived };
+                lived.push(owner.live(number, *fate).await);
             }
-            owned
         }
     });
     let begun_at = history.elapsed();
@@ -171,9 +172,9 @@ async fn storm(
         let kills = scale.storm.kill(home, history, scale.random(5));
         let restarts = scale.storm.restart(cluster, history, scale.random(6));
         let (kills, ()) = join(kills, restarts).await;
-        (kills, history.elapsed() - begun_at)
+        (kills, history.since(begun_at))
     };
-    let owned = async { (join_all(owning).await, history.elapsed() - begun_at) };
+    let owned = async { (join_all(owning).await, history.since(begun_at)) };
     let ((kills, span), (owned, worked)) = join(faults, owned).await;
     println!(
         "{kills:?} killed and PostgreSQL restarted {} times in {:.1} s; {} workspaces in {:.1} s, {} \
@@ -205,6 +206,6 @@ async fn whole(fleet: &Fleet<'_>, cluster: &Cluster, readers: [Reader; 2], scale
     for (name, reader) in ["the bare reader", "the typed reader"].iter().zip(&readers) {
         let seen = verdict::same(name, reader, &expected).await;
         assert!(seen == fresh, "{name} was told other things than a fresh reader");
-        println!("{name}: {} changes over {} connections", seen.len(), reader.seen.connections());
+        println!("{name}: {} changes, asked for {} times", seen.len(), reader.seen.connections());
     }
 }

@@ -185,7 +185,7 @@ impl Owner<'_> {
                 .ask(&self.random, async |client| client.workspace(&id.to_string()).await)
                 .await
                 .unwrap_or_else(|error| panic!("look at {name}: {error:?}"));
-            let took = self.fleet.history.elapsed().saturating_sub(begun_at);
+            let took = self.fleet.history.since(begun_at);
             if found.state == state || found.state == WorkspaceState::Deleted {
                 return;
             }

@@ -1,7 +1,7 @@
 //! What goes wrong: kills of replicas, agents and holders, and restarts of PostgreSQL, at moments that
 //! are drawn from the seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sam_core::entropy::SeededEntropy;
@@ -11,6 +11,9 @@ use super::history::History;
 use crate::deadline::{LIMIT, pause, until};
 use crate::home::Home;
 use crate::processes::{self, Role};
+
+/// How long PostgreSQL is down at most, beside the time it takes to end and to recover.
+const DOWN_MS: u64 = 3_000;
 
 /// How many, and in what time.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +47,8 @@ impl Storm {
         random: SeededEntropy,
     ) -> BTreeMap<Role, u64> {
         let mut counts = BTreeMap::new();
+        // A process is there for a moment after it was killed.
+        let mut killed = BTreeSet::new();
         let begun_at = history.elapsed();
         for moment in self.moments(self.kills, &random) {
             wait_for(history, begun_at + moment).await;
@@ -52,6 +57,7 @@ impl Storm {
             let role = [Role::Agent, Role::Daemon, Role::Holder][chosen];
             let found = until(LIMIT, async || {
                 let mut found = home.those(role);
+                found.retain(|process| !killed.contains(&process.pid));
                 found.sort_by_key(|process| process.pid);
                 (!found.is_empty()).then_some(found)
             })
@@ -60,6 +66,7 @@ impl Storm {
             let chosen = usize::try_from(random.below(found.len() as u64)).expect("small");
             let victim = &found[chosen];
             victim.kill();
+            killed.insert(victim.pid);
             let what: String = victim.command.chars().take(400).collect();
             history.note(format_args!("KILL {role:?} {}: {what}", victim.pid));
             *counts.entry(role).or_default() += 1;
@@ -78,8 +85,9 @@ impl Storm {
         let mut ending = if random.below(2) == 0 { Ending::Fast } else { Ending::Immediate };
         for moment in self.moments(self.restarts, &random) {
             wait_for(history, begun_at + moment).await;
-            history.note(format_args!("RESTART of PostgreSQL, {ending:?}"));
-            cluster.restart(ending).await;
+            let down = Duration::from_millis(random.below(DOWN_MS));
+            history.note(format_args!("RESTART of PostgreSQL, {ending:?}, down for {down:?}"));
+            cluster.restart(ending, down).await;
             history.note("PostgreSQL is back");
             ending = match ending {
                 Ending::Fast => Ending::Immediate,
@@ -109,6 +117,8 @@ pub(super) fn machines(home: &Home) -> BTreeMap<String, Vec<Role>> {
         });
         machines.entry(node).or_default().push(process.role);
     }
-    machines.values_mut().for_each(|roles| roles.sort());
+    for roles in machines.values_mut() {
+        roles.sort();
+    }
     machines
 }
