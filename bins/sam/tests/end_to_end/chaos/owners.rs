@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sam_api::client::IdempotencyKey;
+use sam_api::wire::OpenTerminal;
 use sam_api::{CreateWorkspace, Lifetime, Workspace, WorkspaceState, WorkspaceWish};
 use sam_core::entropy::SeededEntropy;
 use sam_core::{Error, ErrorKind, WorkspaceId};
@@ -83,6 +84,7 @@ impl Owner<'_> {
         // Some change their minds before it runs.
         if self.random.below(5) > 0 {
             self.wait(id, &name, WorkspaceState::Running).await;
+            self.use_it(id, &name).await;
         }
         match fate {
             Fate::Stays => {}
@@ -122,6 +124,23 @@ impl Owner<'_> {
             assert_eq!(create().await.id, made.id, "{name} was made twice");
         }
         made.id
+    }
+
+    /// Opens a terminal, and leaves a process behind that nobody asks to end.
+    async fn use_it(&self, id: WorkspaceId, name: &str) {
+        let script = "setsid sleep 600 >/dev/null 2>&1 & exec sleep 600";
+        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let request = OpenTerminal { command, ..OpenTerminal::default() };
+        let client = self.fleet.client(&self.random);
+        match client.open_terminal(&id.to_string(), &request).await {
+            Ok(terminal) => self.note(format_args!("{name} has terminal {}", terminal.id)),
+            // It may not run yet, or again, and its agent or the replica may have been killed.
+            Err(error) => {
+                let kinds = [ErrorKind::Conflict, ErrorKind::Timeout, ErrorKind::Unavailable];
+                assert!(kinds.contains(&error.kind()), "a terminal of {name}: {error:?}");
+                self.note(format_args!("{name} has no terminal: {error}"));
+            }
+        }
     }
 
     async fn stop(&self, id: WorkspaceId, name: &str) {

@@ -101,21 +101,17 @@ async fn wait_for(history: &History, moment: Duration) {
     pause(moment.saturating_sub(history.elapsed())).await;
 }
 
-/// The holders and agents that run, by the node they are for.
+/// What runs, by the node it is for: holders, agents, and what people started. What is for no node is under
+/// its own command.
 pub(super) fn machines(home: &Home) -> BTreeMap<String, Vec<Role>> {
     let mut machines: BTreeMap<String, Vec<Role>> = BTreeMap::new();
-    let ours = home.processes().into_iter().filter(|process| {
-        // One that was found and has ended since was on its way out.
-        process.role != Role::Daemon && processes::runs(process.pid)
-    });
+    let ours = home.processes().into_iter().filter(|process| process.role != Role::Daemon);
     for process in ours {
-        let nodes = home.data().join("nodes");
-        let place = process.command.split_once(nodes.to_str().expect("UTF-8"));
-        let node = place.map(|(_, rest)| rest.trim_start_matches('/'));
-        let node: String = node.map_or(process.command.clone(), |rest| {
-            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
-        });
-        machines.entry(node).or_default().push(process.role);
+        let node = processes::node_of(process.pid);
+        // One that has ended since it was found was on its way out.
+        if processes::runs(process.pid) {
+            machines.entry(node.unwrap_or(process.command)).or_default().push(process.role);
+        }
     }
     for roles in machines.values_mut() {
         roles.sort();

@@ -77,21 +77,35 @@ pub(super) async fn settle(fleet: &Fleet<'_>, owned: &[Owned], random: &SeededEn
     assert_eq!(ids, found, "workspaces nobody asked for");
 }
 
-/// A workspace that runs or is stopped has one node, with one holder and one agent; nothing else has a
-/// process.
-pub(super) async fn one_machine_each(home: &Home, fleet: &Fleet<'_>, random: &SeededEntropy) {
+/// A workspace that is kept has one node, with one holder and one agent, and what people started in it
+/// where it runs; nothing else has a process. Returns how many people's processes there are.
+pub(super) async fn one_machine_each(
+    home: &Home,
+    fleet: &Fleet<'_>,
+    random: &SeededEntropy,
+) -> usize {
     let workspaces = all(fleet, random).await.into_iter();
     let kept = workspaces.filter(|one| one.state != WorkspaceState::Deleted);
-    let nodes = kept.map(|one| one.node_id.expect("a node").to_string());
-    let expected: BTreeMap<_, _> =
-        nodes.map(|node| (node, vec![Role::Agent, Role::Holder])).collect();
-    let mut found = BTreeMap::new();
+    let state_of: BTreeMap<String, WorkspaceState> =
+        kept.map(|one| (one.node_id.expect("a node").to_string(), one.state)).collect();
+    let expected: BTreeMap<String, Vec<Role>> =
+        state_of.keys().map(|node| (node.clone(), vec![Role::Agent, Role::Holder])).collect();
+    let (mut found, mut others) = (BTreeMap::new(), 0);
     let same = until(LIMIT, async || {
         found = machines(home);
+        others = 0;
+        for (node, roles) in &mut found {
+            if state_of.get(node) == Some(&WorkspaceState::Running) {
+                let before = roles.len();
+                roles.retain(|role| *role != Role::Other);
+                others += before - roles.len();
+            }
+        }
         (found == expected).then_some(())
     })
     .await;
     assert!(same.is_some(), "processes: {found:#?}\nexpected: {expected:#?}");
+    others
 }
 
 /// Every workspace that runs can be used through every replica.
