@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod after_start;
 mod app;
 mod deadline;
 mod follow;

@@ -11,11 +11,9 @@ use sam_agent::wire::ServerKey;
 use sam_core::auth::ChallengeKey;
 use sam_core::entropy::Entropy;
 use sam_core::keys::{Ed25519Signer, Ed25519Verifier, Signer as _};
-use sam_core::node::NodeState;
 use sam_core::replica::{ControlUrls, InstallationRecord, Replica};
 use sam_core::time::Clock;
-use sam_core::workspace::WorkspaceState;
-use sam_core::{Caller, NodeId, Policy, Report, Result, Sam, Secret};
+use sam_core::{NodeId, Policy, Report, Result, Sam, Secret};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
 use sam_providers::system::{OsEntropy, SystemClock};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -23,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::after_start::{look_at_resting, miss_links};
 use crate::app::{App, AppParts};
 use crate::daemon::DaemonFacts;
 use crate::deadline;
@@ -34,9 +33,6 @@ use crate::store::{Backing, Schema, StorePlan, Upkeep};
 
 /// Link changes that wait to be told to the engine; more are noticed by its next look.
 const LINK_CHANGES_MAX: usize = 1_024;
-/// How long after the start the nodes are looked at whose agents did not dial in again. Shorter than
-/// an agent's longest pause: one that comes later is merely unreachable until then.
-const RETURN_WITHIN: Duration = Duration::from_secs(3);
 /// How often a schema is looked at that is not the one this program knows.
 const SCHEMA_LOOK: Duration = Duration::from_secs(2);
 /// How often old changes are forgotten.
@@ -320,77 +316,6 @@ async fn look_after(sam: Sam, upkeep: Arc<dyn Upkeep>) {
         let sweep = async { sam.sweep_links(&sam.replicas().await?).await };
         if let Err(error) = sweep.await {
             tracing::warn!(error = %Report::new(&error), "links of the dead were not forgotten");
-        }
-    }
-}
-
-/// Tells the engine which nodes have no link some time after the start. Links end with the process
-/// that had them, so a node that went down meanwhile is announced by nobody else.
-async fn miss_links(app: App) {
-    deadline::sleep(RETURN_WITHIN).await;
-    let mut after = None;
-    loop {
-        let listed = app.sam.list_nodes(after, 200).await;
-        let page = match listed {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::warn!(error = %Report::new(&error), "nodes without a link were not looked for");
-                return;
-            }
-        };
-        for node in page.items.iter().filter(|node| node.record.state == NodeState::Ready) {
-            let id = node.record.id;
-            if app.controller.is_connected(id) {
-                continue;
-            }
-            let told = async {
-                // Another replica holds it.
-                match app.sam.link_of(id).await?.filter(|link| link.replica != app.replica) {
-                    Some(_) => Ok(()),
-                    None => app.sam.node_link_changed(id).await,
-                }
-            };
-            if let Err(error) = told.await {
-                tracing::warn!(node.id = %id, error = %Report::new(&error), "the engine was not told");
-            }
-        }
-        after = page.next;
-        if after.is_none() {
-            return;
-        }
-    }
-}
-
-/// Has the engine look at what came to rest under the policy of the process before, which may have
-/// swept less often, stopped no idle workspaces, or let them become older.
-async fn look_at_resting(sam: Sam, policy: Policy) {
-    let caller = Caller::named("policy");
-    let mut after = None;
-    loop {
-        let looked = async {
-            if after.is_none() {
-                sam.look_at_sweeps(&caller).await?;
-            }
-            let page = sam.list_workspaces(after.take(), 200).await?;
-            for workspace in page.items {
-                let concerned = match workspace.record.state {
-                    WorkspaceState::Running if policy.idle_stop_after.is_some() => true,
-                    WorkspaceState::Deleted => false,
-                    _ => policy.workspace_lifetime_max.is_some(),
-                };
-                if concerned {
-                    sam.look_at_workspace(workspace.record.id, &caller).await?;
-                }
-            }
-            Ok::<_, sam_core::Error>(page.next)
-        };
-        match looked.await {
-            Ok(None) => return,
-            Ok(next) => after = next,
-            Err(error) => {
-                tracing::warn!(error = %Report::new(&error), "what rests was not looked at");
-                return;
-            }
         }
     }
 }

@@ -3,8 +3,9 @@
 
 #[cfg(test)]
 mod replicas {
-    use std::sync::{Arc, Mutex};
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::sync::{Arc, Mutex, OnceLock};
+    use std::time::{Duration, Instant};
 
     use async_trait::async_trait;
     use axum::body::Body;
@@ -14,10 +15,15 @@ mod replicas {
     use sam_core::auth::ChallengeKey;
     use sam_core::compute::MemoryCompute;
     use sam_core::keys::Ed25519Signer;
+    use sam_core::node::{NodeRecord, NodeState};
     use sam_core::replica::{ControlUrls, Replica};
-    use sam_core::store::MemoryStore;
+    use sam_core::store::{
+        ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
+        MemoryStore, Record, RecordKey, Store,
+    };
     use sam_core::time::Clock as _;
-    use sam_core::{ErrorKind, Result, Sam, Secret};
+    use sam_core::workspace::{NewWorkspace, WorkspaceState};
+    use sam_core::{Caller, CommitId, Error, ErrorKind, Page, Policy, Result, Sam, Secret};
     use sam_providers::system::SystemClock;
     use sam_server::config::ServerConfig;
     use sam_server::{Access, App, AppParts, Backing, Schema, Upkeep, server};
@@ -57,6 +63,63 @@ mod replicas {
         async fn migrate(&self) -> Result<()> {
             *self.0.lock().unwrap() = Schema::Current;
             Ok(())
+        }
+    }
+
+    /// How long after the start nodes cannot be listed: a second longer than a server waits before it
+    /// looks which of them have no link.
+    const AWAY_FOR: Duration = Duration::from_secs(4);
+
+    /// A store that does not list nodes for a while.
+    #[derive(Debug)]
+    struct Away {
+        store: MemoryStore,
+        since: OnceLock<Instant>,
+        refusals: AtomicU32,
+    }
+
+    #[async_trait]
+    #[deny(clippy::missing_trait_methods)]
+    impl Store for Away {
+        async fn load(&self, key: &RecordKey) -> Result<Option<Record>> {
+            self.store.load(key).await
+        }
+
+        async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
+            let is_away = || self.since.get().is_some_and(|since| since.elapsed() < AWAY_FOR);
+            if query.kind == NodeRecord::KIND && is_away() {
+                self.refusals.fetch_add(1, Relaxed);
+                return Err(Error::new(ErrorKind::Unavailable, "the store is away"));
+            }
+            self.store.list(query).await
+        }
+
+        async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+            self.store.commit(commit).await
+        }
+
+        async fn outcome(&self, id: CommitId) -> Result<Option<Committed>> {
+            self.store.outcome(id).await
+        }
+
+        async fn claim_due(&self, request: &ClaimRequest) -> Result<Claims> {
+            self.store.claim_due(request).await
+        }
+
+        async fn renew(&self, lease: &Lease, span: Duration) -> Result<bool> {
+            self.store.renew(lease, span).await
+        }
+
+        async fn release(&self, lease: &Lease, due: Due) -> Result<()> {
+            self.store.release(lease, due).await
+        }
+
+        async fn changes(&self, after: Option<&Cursor>, limit: usize) -> Result<Feed> {
+            self.store.changes(after, limit).await
+        }
+
+        async fn wait(&self, after: &Cursor) -> Result<()> {
+            self.store.wait(after).await
         }
     }
 
@@ -169,6 +232,39 @@ mod replicas {
         assert_eq!(b.changes(&token, &start, 3).await[..3], all[..3]);
         let rest = b.changes(&token, &all[0].0, 2).await;
         assert_eq!(rest[..2], all[1..3]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nodes_without_a_link_are_missed_although_the_store_is_away_at_first() {
+        let mut home = Home::new(Schema::Current);
+        let store = MemoryStore::new(Arc::new(SystemClock::new()));
+        let (since, refusals) = (OnceLock::new(), AtomicU32::new(0));
+        let store = Arc::new(Away { store, since, refusals });
+        // A node that was ready when everything ended, and whose agent is not there any more.
+        let before = Sam::builder(Arc::clone(&store) as _, Arc::new(MemoryCompute::new()));
+        let before = before.clock(Arc::new(SystemClock::new())).build().unwrap();
+        let new = NewWorkspace::new("octo/hello".parse().unwrap());
+        let made = before.create_workspace(new, &Caller::named("ann")).await.unwrap();
+        let state = async || {
+            let workspace = before.workspace(made.record.id).await.unwrap().unwrap().record;
+            let node = before.node(workspace.node?).await.unwrap().unwrap();
+            Some((workspace.state, node.record.state))
+        };
+        while state().await != Some((WorkspaceState::Running, NodeState::Ready)) {
+            before.step().await.unwrap();
+        }
+
+        let since = *store.since.get_or_init(Instant::now);
+        home.backing = Backing::shared(Arc::clone(&store) as _, Arc::clone(&home.care) as _);
+        let _server = home.start(home.config("a")).await.unwrap();
+        let missed = async {
+            while state().await.is_none_or(|(_, node)| node == NodeState::Ready) {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the node is missed", missed).await;
+        assert!(store.refusals.load(Relaxed) > 0, "it was not away when it mattered");
+        assert!(since.elapsed() < Policy::default().ready_poll / 2, "{:?}", since.elapsed());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

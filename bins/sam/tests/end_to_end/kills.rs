@@ -19,10 +19,9 @@ use sam_core::entropy::SeededEntropy;
 
 use crate::deadline::{at_most, eventually, pause, until};
 use crate::home::{Home, said, trial, with_home};
+use crate::plan::Plan;
 use crate::processes::{self, Role};
 
-/// Kills of each sort of process when nobody asks for more.
-const KILLS: u64 = 15;
 /// Clients at work at the same time.
 const CLIENTS: u64 = 3;
 /// Longest pause before a kill.
@@ -35,37 +34,6 @@ const STORM: Duration = Duration::from_mins(8);
 const SINGLE_RECOVERY: Duration = Duration::from_secs(15);
 /// How long the workspaces may take to become what is wanted once nobody is killed any more.
 const RECOVERY: Duration = Duration::from_secs(90);
-
-/// What was asked for on the command line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    kills: u64,
-    seed: u64,
-}
-
-impl Plan {
-    /// Takes `--kills N` and `--seed S` out of the arguments.
-    pub(crate) fn take(arguments: Vec<String>) -> (Self, Vec<String>) {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let mut plan =
-            Self { kills: KILLS, seed: u64::from(now.unwrap_or_default().subsec_nanos()) };
-        let mut rest = Vec::new();
-        let mut arguments = arguments.into_iter();
-        while let Some(argument) = arguments.next() {
-            let place = match argument.as_str() {
-                "--kills" => &mut plan.kills,
-                "--seed" => &mut plan.seed,
-                _ => {
-                    rest.push(argument);
-                    continue;
-                }
-            };
-            let value = arguments.next().and_then(|value| value.parse().ok());
-            *place = value.unwrap_or_else(|| panic!("{argument} takes a number"));
-        }
-        (plan, rest)
-    }
-}
 
 pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
     let victim = |name: &'static str, role: Option<Role>| {

@@ -1,15 +1,18 @@
 //! The whole system as people use it: the programs themselves, real repositories, a data directory
 //! for each test. A test fails when it leaves a process, a directory or a record behind.
 //!
-//! `--kills N` kills each sort of process N times instead of 15, `--seed S` repeats one run; both
-//! go behind `--`. The long run:
+//! `--kills N` kills each sort of process N times instead of 15, `--chaos N` makes N workspaces in the
+//! chaos test instead of 20, `--seed S` repeats one run; all go behind `--`. The long runs:
 //!
 //! ```text
 //! cargo test -p sam --test end_to_end -- --kills 100 kills
+//! cargo test -p sam --test end_to_end -- --chaos 200 chaos
 //! ```
 
 #[cfg(test)]
 mod backups;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod deadline;
 #[cfg(test)]
@@ -25,6 +28,8 @@ mod leftovers;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod replicas;
@@ -38,7 +43,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let (plan, rest) = kills::Plan::take(std::env::args().collect());
+    let (plan, rest) = plan::Plan::take(std::env::args().collect());
     let trials: Vec<Trial> = [
         home::seeing(),
         main_job::trials(),
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         backups::trials(),
         faults::trials(),
         kills::trials(plan),
+        chaos::trials(plan),
     ]
     .into_iter()
     .flatten()

@@ -54,6 +54,14 @@ pub(crate) fn runs(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
+/// Returns the node that a process was started for, by what it inherited.
+pub(crate) fn node_of(pid: i32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    let node = variables.find_map(|variable| variable.strip_prefix(b"SAM_NODE_ID="))?;
+    Some(String::from_utf8_lossy(node).into_owned())
+}
+
 fn look(pid: i32, mark: &[u8]) -> Option<Process> {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let (arguments, environment) = (read("cmdline"), read("environ"));
