@@ -152,10 +152,10 @@ fn der_without_a_label_is_named_by_its_outline() {
 
 #[test]
 fn conversion_of_der_fills_exactly_what_it_allocates() {
+    use pkcs8::der::Encode as _;
     let pkcs8 = pkcs1_to_pkcs8_der(key().to_pkcs1_der().expose()).unwrap();
     assert_eq!(pkcs8.expose().capacity(), pkcs8.expose().len());
     // The library that reads PKCS#8 writes the same bytes.
-    use pkcs8::der::Encode as _;
     let again = PrivateKeyInfo::from_der(pkcs8.expose()).unwrap().to_der().unwrap();
     assert_eq!(&again, pkcs8.expose());
 }
