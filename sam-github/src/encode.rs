@@ -14,6 +14,15 @@ fn put(out: &mut String, text: &str) {
     }
 }
 
+/// Writes bytes in hex.
+pub(crate) fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
+    bytes.into_iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ok = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Encodes one segment of a path.
 pub(crate) fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -43,7 +43,7 @@ struct Slot<V: Clone> {
 
 impl<K, V> Flights<K, V>
 where
-    K: Ord + Clone + Send + 'static,
+    K: Ord + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new(abandoned: Abandoned) -> Self {

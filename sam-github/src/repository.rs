@@ -16,7 +16,8 @@ pub struct Repository {
     pub name: String,
     /// Its owner's name and its own: `owner/name`.
     pub full_name: String,
-    /// Whose it is.
+    /// Whose it is; missing where GitHub only mentions the repository.
+    #[serde(default, deserialize_with = "crate::webhook::lenient")]
     pub owner: Option<Account>,
     /// Whether it is not public.
     #[serde(default)]

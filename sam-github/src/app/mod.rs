@@ -20,6 +20,7 @@ use self::jwt::AppJwt;
 pub use self::jwt::mint as mint_app_jwt;
 pub use self::records::{Account, AppInfo, Installation};
 use self::token::Given;
+pub(crate) use self::token::Secretly;
 pub use self::token::{InstallationToken, TokenScope};
 use crate::client::{Answer, Call, Client, Credential, code};
 use crate::flight::{Abandoned, Flights};
@@ -218,7 +219,7 @@ impl Inner {
             && issued.token.expires_at.since(self.client.github_now()) >= need
     }
 
-    fn forget_token(&self, token: &Secret<String>) {
+    pub(crate) fn forget_token(&self, token: &Secret<String>) {
         use subtle::ConstantTimeEq as _;
         let same = |kept: &Issued| {
             kept.token.token.expose().as_bytes().ct_eq(token.expose().as_bytes()).into()

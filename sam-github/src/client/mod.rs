@@ -23,6 +23,7 @@ use self::limits::Limits;
 pub(crate) use self::link::next_of;
 use self::memory::Memory;
 use crate::Endpoints;
+use crate::encode::hex;
 
 /// Most redirects in a row; a renamed repository takes one.
 const REDIRECTS_MAX: usize = 3;
@@ -68,13 +69,8 @@ impl Credential {
 
 /// Returns what a token is known by in memory: half of its hash.
 pub(crate) fn fingerprint(token: &Secret<String>) -> String {
-    use fmt::Write as _;
     let digest = Sha256::digest(token.expose().as_bytes());
-    digest.iter().take(16).fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ok = write!(text, "{byte:02x}");
-        text
-    })
+    hex(digest.iter().copied().take(16))
 }
 
 /// What is asked.

@@ -182,3 +182,38 @@ fn a_setting_is_a_key_or_the_path_of_one() {
     let error = PrivateKey::from_setting(large.to_str().unwrap()).unwrap_err();
     assert_eq!(error, PrivateKeyError::TooLong);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_and_no_bytes_make_the_reading_panic(
+        text in "(-----BEGIN |-----END |RSA PRIVATE KEY-----|MII|=|\\\\n|\"|.|\n){0,30}",
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+    ) {
+        let _either = text.parse::<PrivateKey>();
+        let _either = PrivateKey::from_bytes(&bytes);
+        let _either = PrivateKey::from_der(&[&[0x30, 0x82], bytes.as_slice()].concat());
+        let _either = pkcs1_to_pkcs8_der(&bytes);
+        let _either = pkcs8_to_pkcs1_der(&bytes);
+    }
+
+    #[test]
+    fn a_key_with_a_bit_changed_anywhere_is_refused_or_the_same(
+        at in 0_usize..1_192, bit in 0..8_u8,
+    ) {
+        let good = key().to_pkcs1_der();
+        let mut bad = good.expose().clone();
+        let at = at % bad.len();
+        bad[at] ^= 1 << bit;
+        proptest::prop_assert!(PrivateKey::from_der(&bad).is_err());
+    }
+
+    #[test]
+    fn a_key_cut_anywhere_is_refused(at in 0_usize..1_000) {
+        let good = key().to_pkcs1_der();
+        let cut = good.expose().split_at(at % good.expose().len()).0;
+        proptest::prop_assert!(PrivateKey::from_der(cut).is_err());
+        proptest::prop_assert!(pkcs1_to_pkcs8_der(cut).is_err());
+        let text = PEM.split_at(at % PEM.len()).0;
+        proptest::prop_assert!(text.parse::<PrivateKey>().is_err());
+    }
+}

@@ -13,7 +13,7 @@ use super::credentials::{Asker, Refusal, asker};
 use super::world::{Token, World};
 use super::{deliveries, shapes, sign_in};
 use crate::Permissions;
-use crate::encode::read_pairs;
+use crate::encode::{hex, read_pairs};
 
 /// How long a token lasts.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
@@ -339,7 +339,7 @@ fn finish(world: &World, ask: &Ask<'_>, shown: &str, outcome: Outcome) -> Respon
         Err((status, message)) => (status, Some(refusal(status, message)), None),
     };
     let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-    let etag = format!("W/\"{}\"", hex(&Sha256::digest(&body)));
+    let etag = format!("W/\"{}\"", hex(Sha256::digest(&body)));
     let unchanged = status == 200 && ask.header(header::IF_NONE_MATCH) == Some(etag.as_str());
     let mut response = Response::new(if unchanged { Bytes::new() } else { body });
     let code = if unchanged { 304 } else { status };
@@ -411,14 +411,5 @@ fn refusal(status: u16, message: &str) -> Value {
     json!({
         "message": message, "documentation_url": "https://docs.github.com/rest",
         "status": status.to_string(),
-    })
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ok = write!(text, "{byte:02x}");
-        text
     })
 }

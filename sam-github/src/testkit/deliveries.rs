@@ -1,16 +1,15 @@
 //! Webhooks that the fake sends.
 
+use aws_lc_rs::hmac;
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Request;
 use sam_core::http::HttpTransport;
 use sam_core::{Error, ErrorKind, Result};
 use serde_json::Value;
-use sha2::Sha256;
 
 use super::FakeGithub;
-use super::api::hex;
 use super::world::{Sent, World};
+use crate::encode::hex;
 
 /// Asks for a redelivery; `false` when there is no such delivery.
 pub(super) fn ask_again(world: &mut World, id: u64) -> bool {
@@ -75,7 +74,6 @@ impl FakeGithub {
 }
 
 fn sign(secret: &[u8], body: &[u8]) -> String {
-    // A key of any length is taken.
-    let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
-    format!("sha256={}", hex(&mac.chain_update(body).finalize().into_bytes()))
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    format!("sha256={}", hex(hmac::sign(&key, body).as_ref().iter().copied()))
 }

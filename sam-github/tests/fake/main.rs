@@ -6,6 +6,10 @@
 mod support;
 
 #[cfg(test)]
+mod git;
+#[cfg(test)]
 mod repositories;
+#[cfg(test)]
+mod sign_in;
 #[cfg(test)]
 mod tokens;

@@ -9,7 +9,8 @@ use sam_core::time::ManualClock;
 use sam_github::testkit::{FakeGithub, FakeRepository};
 use sam_github::{GithubApp, InstallationId, Level};
 
-use crate::support::{INSTALLATION, START, app, github};
+use crate::support::keys::START;
+use crate::support::{INSTALLATION, app, github};
 
 fn parts() -> (ManualClock, FakeGithub, GithubApp) {
     let clock = ManualClock::new(START);

@@ -9,7 +9,8 @@ use sam_core::{Effect, ErrorKind, Retry};
 use sam_github::testkit::FakeGithub;
 use sam_github::{GithubApp, InstallationId, Level, Permissions, RepositoryId, TokenScope};
 
-use crate::support::{INSTALLATION, START, app, app_by, github};
+use crate::support::keys::START;
+use crate::support::{INSTALLATION, app, app_by, github};
 
 const MINTED: &str = "POST /app/installations/1/access_tokens";
 

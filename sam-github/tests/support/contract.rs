@@ -1,7 +1,6 @@
 //! GitHub's own description of its interface, and a transport that holds every exchange to it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -12,18 +11,15 @@ use sam_core::Result;
 use sam_core::http::HttpTransport;
 use serde_json::{Value, json};
 
-/// Where the contracts lie: beside the checkout, or under `SAM_SHARED`.
-#[expect(clippy::disallowed_methods, reason = "a test finds its vectors by it")]
-pub(crate) fn contracts() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    std::env::var_os("SAM_SHARED").map_or_else(beside, PathBuf::from).join("contracts")
-}
+use super::folder::contracts;
+
+/// The members of a path, by name.
+type Members = Vec<(String, String)>;
 
 /// GitHub's description, by operation.
 pub(crate) struct Contract {
     document: Value,
     validators: Mutex<BTreeMap<String, Arc<Validator>>>,
-    seen: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Contract {
@@ -38,19 +34,14 @@ impl Contract {
         let both = account["allOf"].take();
         assert_eq!(both.as_array().map(Vec::len), Some(2), "the description has changed");
         *account = json!({ "anyOf": both });
-        Some(Arc::new(Self { document, validators: Mutex::default(), seen: Mutex::default() }))
-    }
-
-    /// Returns the operations that were checked so far, and how often.
-    pub(crate) fn seen(&self) -> BTreeMap<String, usize> {
-        self.seen.lock().unwrap().clone()
+        Some(Arc::new(Self { document, validators: Mutex::default() }))
     }
 
     /// Returns the operation of a request, and what its path's members are.
-    fn operation(&self, method: &str, path: &str) -> Option<(String, Vec<(String, String)>)> {
+    fn operation(&self, method: &str, path: &str) -> Option<(String, Members)> {
         let path = path.replacen("/repositories/", "/repos/by-number/", 1);
         let parts: Vec<&str> = path.split('/').collect();
-        let mut found: Vec<(usize, String, Vec<(String, String)>)> = Vec::new();
+        let mut found = Vec::<(usize, String, Members)>::new();
         for name in self.document["operations"].as_object().unwrap().keys() {
             let (its_method, template) = name.split_once(' ').unwrap();
             let wanted: Vec<&str> = template.split('/').collect();
@@ -121,7 +112,6 @@ impl Contract {
             self.check_value(&format!("{name} request"), &operation["request"], &body);
         }
         self.check_answer(&name, operation, response);
-        *self.seen.lock().unwrap().entry(name).or_default() += 1;
     }
 
     fn check_answer(&self, name: &str, operation: &Value, response: &Response<Bytes>) {

@@ -1,30 +1,21 @@
 //! A fake GitHub with something on it, for the tests of this folder.
 
 pub(crate) mod contract;
+pub(crate) mod folder;
+pub(crate) mod keys;
 
 use std::sync::Arc;
 
 use sam_core::http::HttpTransport;
-use sam_core::time::{ManualClock, Timestamp};
+use sam_core::time::ManualClock;
 use sam_github::testkit::{FakeApp, FakeGithub, FakeInstallation, FakeRepository, FakeUser};
-use sam_github::{GithubApp, InstallationId, Level, Permissions, PrivateKey, Rs256Signer};
+use sam_github::{GithubApp, InstallationId, Level, Permissions};
 
 use self::contract::{Checked, Contract};
+use self::keys::signer;
 
-pub(crate) const PEM: &str = include_str!("../keys/rsa2048.pkcs1.pem");
 pub(crate) const APP_ID: u64 = 1_136_541;
 pub(crate) const INSTALLATION: InstallationId = InstallationId::new(1);
-/// 2026-01-01T00:00:00Z.
-pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
-
-pub(crate) fn key() -> PrivateKey {
-    PEM.parse().expect("the key of the tests is one")
-}
-
-pub(crate) fn signer() -> Arc<Rs256Signer> {
-    Arc::new(Rs256Signer::new(&key()).expect("it signs"))
-}
-
 /// A GitHub with the organisation `octo`, whose installation 1 has 150 repositories `octo/r000` …,
 /// numbered from 1000, and another one of somebody else.
 pub(crate) fn github(clock: &ManualClock) -> FakeGithub {
