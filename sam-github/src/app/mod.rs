@@ -1,6 +1,7 @@
 //! A GitHub App: its own token, the tokens of its installations, and calls with them.
 
 mod calls;
+mod hook;
 mod jwt;
 mod records;
 mod token;
@@ -16,6 +17,7 @@ use sam_core::keys::Signer;
 use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
 
+pub use self::hook::{HookConfig, SentDelivery};
 use self::jwt::AppJwt;
 pub use self::jwt::mint as mint_app_jwt;
 pub use self::records::{Account, AppInfo, Installation};

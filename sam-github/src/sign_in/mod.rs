@@ -50,7 +50,7 @@ const REFRESH_REMEMBERED_FOR: Duration = Duration::from_mins(2);
 /// use sam_core::Secret;
 /// use sam_github::sign_in::{Callback, SignIn};
 /// use sam_github::testkit::{FakeApp, FakeGithub, FakeUser};
-/// # futures_util::future::block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
 /// let github = FakeGithub::new(FakeApp::new(7, Vec::new()), clock.clone());
 /// github.put_user(FakeUser { id: 1, login: "mona".to_owned(), ..FakeUser::default() });

@@ -128,6 +128,20 @@ pub struct FakeInstallation {
     pub seen_by: Vec<String>,
 }
 
+impl FakeInstallation {
+    /// Makes one that has all of its owner's repositories.
+    pub fn new(id: u64, account: &str, permissions: Permissions) -> Self {
+        Self {
+            id,
+            account: account.to_owned(),
+            repositories: None,
+            permissions: permissions.with("metadata", Level::Read),
+            suspended_at: None,
+            seen_by: Vec::new(),
+        }
+    }
+}
+
 /// A webhook that was sent, or is to be.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -12,4 +12,6 @@ mod repositories;
 #[cfg(test)]
 mod sign_in;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod tokens;
