@@ -18,6 +18,12 @@ pub enum PrivateKeyError {
     /// It is protected by a password.
     #[error("the private key is encrypted with a password")]
     Encrypted,
+    /// The file that was named cannot be read.
+    #[error("the private key's file cannot be read: {why}")]
+    File {
+        /// Why not.
+        why: std::io::ErrorKind,
+    },
     /// The numbers of the key do not belong together.
     #[error("the numbers of the private key do not belong together")]
     Inconsistent,
@@ -48,8 +54,8 @@ pub enum PrivateKeyError {
         /// How many it has.
         bits: usize,
     },
-    /// The `END` line is missing.
-    #[error("the private key is cut off: its END line is missing")]
+    /// Its end is missing.
+    #[error("the private key is cut off: its end is missing")]
     Truncated,
 }
 
@@ -64,6 +70,10 @@ impl PrivateKeyError {
             Self::PublicKey | Self::Certificate | Self::NotRsa { .. } | Self::Size { .. } => {
                 "in the App's settings, under \"Private keys\", choose \"Generate a private key\" \
                  and use the .pem file that is downloaded"
+            }
+            Self::File { .. } => {
+                "name a file that this program's user can read, with mode 0600, or give the key \
+                 itself"
             }
             Self::Empty => {
                 "put the whole .pem file there, or its base64 on one line (`base64 -w0 FILE`)"

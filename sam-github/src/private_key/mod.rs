@@ -3,22 +3,27 @@
 //! A [`PrivateKey`] keeps the PKCS#1 bytes it came with, never a re-encoding, so converting to PKCS#8
 //! and back gives the same bytes.
 
+mod der;
 mod error;
 mod read;
 
 use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pkcs1::der::Decode as _;
 use pkcs1::{EncodeRsaPrivateKey as _, LineEnding, ObjectIdentifier};
-use pkcs8::{AlgorithmIdentifierRef, EncodePublicKey as _, PrivateKeyInfo};
+use pkcs8::{EncodePublicKey as _, PrivateKeyInfo};
 use rsa::traits::PublicKeyParts as _;
 use rsa::{BigUint, RsaPrivateKey, RsaPublicKey};
 use sam_core::Secret;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
+pub use self::der::{pkcs1_to_pkcs8_der, pkcs8_to_pkcs1_der};
 pub use self::error::PrivateKeyError;
 
 /// An RSA private key of 2048 to 8192 bits whose numbers belong together.
@@ -61,17 +66,56 @@ impl PrivateKey {
         }
     }
 
+    /// Reads a key from the bytes of a file: DER, or text in any layout.
+    ///
+    /// # Errors
+    /// What it is instead.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PrivateKeyError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.parse(),
+            Err(_) => Self::from_der(bytes),
+        }
+    }
+
+    /// Reads a key from a file: DER, or text in any layout.
+    ///
+    /// # Errors
+    /// [`PrivateKeyError::File`] when it cannot be read, else what it is instead.
+    pub fn from_file(path: &Path) -> Result<Self, PrivateKeyError> {
+        let failed = |error: std::io::Error| PrivateKeyError::File { why: error.kind() };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        // One more than is taken, so that a longer one is noticed; room for it from the start, so
+        // that growing leaves no copies behind.
+        let limit = read::TEXT_BYTES_MAX + 1;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+        Self::from_bytes(&bytes)
+    }
+
+    /// Reads what a setting holds: a key in any wrapping, or the path of a file with one.
+    ///
+    /// What begins with `/`, `./`, `../` or `file://` is a path: no key does.
+    ///
+    /// # Errors
+    /// As of [`PrivateKey::from_file`] for a path, else what it is instead.
+    pub fn from_setting(value: &str) -> Result<Self, PrivateKeyError> {
+        let trimmed = value.trim().trim_matches(['"', '\'']);
+        let path = trimmed.strip_prefix("file://").unwrap_or(trimmed);
+        let is_path = ["/", "./", "../"].iter().any(|start| path.starts_with(start));
+        // Base64 may hold slashes, but no key's begins with one, and no path has a line break.
+        if is_path && !path.contains(['\n', '\r']) {
+            return Self::from_file(Path::new(path));
+        }
+        value.parse()
+    }
+
     /// Reads a key from PKCS#1 in DER.
     ///
     /// # Errors
     /// What it is instead.
     pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, PrivateKeyError> {
-        let Ok(key) = pkcs1::RsaPrivateKey::from_der(der) else {
-            return Err(other_sort(der));
-        };
-        if key.other_prime_infos.is_some() {
-            return Err(PrivateKeyError::NotRsa { found: "an RSA key of more than two primes" });
-        }
+        let key = der::outline(der)?;
         let number = |number: pkcs1::UintRef<'_>| BigUint::from_bytes_be(number.as_bytes());
         let modulus = number(key.modulus);
         // Before any arithmetic: its cost grows with the cube of the size.
@@ -100,19 +144,13 @@ impl PrivateKey {
     /// # Errors
     /// What it is instead.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, PrivateKeyError> {
-        PrivateKeyInfo::from_der(der)
-            .map_err(|_| PrivateKeyError::Malformed)
-            .and_then(|info| Self::from_pkcs8(&info))
+        let info = PrivateKeyInfo::from_der(der).map_err(|_| der::sort(der))?;
+        Self::from_pkcs8(&info)
     }
 
     fn from_pkcs8(info: &PrivateKeyInfo<'_>) -> Result<Self, PrivateKeyError> {
-        match info.algorithm.oid {
-            pkcs1::ALGORITHM_OID => Self::from_pkcs1_der(info.private_key),
-            RSA_PSS => Err(PrivateKeyError::NotRsa { found: "an RSA key for PSS signatures only" }),
-            EC => Err(PrivateKeyError::NotRsa { found: "an EC key" }),
-            ED25519 => Err(PrivateKeyError::NotRsa { found: "an Ed25519 key" }),
-            _ => Err(PrivateKeyError::NotRsa { found: "a key of another sort" }),
-        }
+        der::is_rsa(info)?;
+        Self::from_pkcs1_der(info.private_key)
     }
 
     /// Returns the key as PKCS#1 in DER, byte for byte as it was read.
@@ -121,19 +159,8 @@ impl PrivateKey {
     }
 
     /// Returns the key as PKCS#8 in DER.
-    ///
-    /// # Errors
-    /// None for a key that was read; the encoder has an error all the same.
-    pub fn to_pkcs8_der(&self) -> Result<Secret<Vec<u8>>, PrivateKeyError> {
-        use pkcs8::der::Encode as _;
-        let algorithm = AlgorithmIdentifierRef {
-            oid: pkcs1::ALGORITHM_OID,
-            parameters: Some(pkcs8::der::AnyRef::NULL),
-        };
-        PrivateKeyInfo::new(algorithm, self.pkcs1.expose())
-            .to_der()
-            .map(Secret::new)
-            .map_err(|_| PrivateKeyError::Malformed)
+    pub fn to_pkcs8_der(&self) -> Secret<Vec<u8>> {
+        der::wrap(self.pkcs1.expose())
     }
 
     /// Returns the key as PKCS#1 in PEM with line feeds, as GitHub hands it out.
@@ -149,7 +176,7 @@ impl PrivateKey {
     /// # Errors
     /// None for a key that was read; the encoder has an error all the same.
     pub fn to_pkcs8_pem(&self) -> Result<Secret<String>, PrivateKeyError> {
-        armour(PEM_PKCS8, &self.to_pkcs8_der()?)
+        armour(PEM_PKCS8, &self.to_pkcs8_der())
     }
 
     /// Returns how many bits the modulus has.
@@ -187,29 +214,6 @@ fn armour(label: &str, der: &Secret<Vec<u8>>) -> Result<Secret<String>, PrivateK
     pkcs1::pem::encode_string(label, LineEnding::LF, der.expose())
         .map(Secret::new)
         .map_err(|_| PrivateKeyError::Malformed)
-}
-
-/// Says what DER without a label is, when it is not an RSA private key.
-fn other_sort(der: &[u8]) -> PrivateKeyError {
-    let is_public = pkcs1::RsaPublicKey::from_der(der).is_ok()
-        || pkcs8::SubjectPublicKeyInfoRef::from_der(der).is_ok();
-    if is_public { PrivateKeyError::PublicKey } else { PrivateKeyError::Malformed }
-}
-
-/// Converts PKCS#1 in DER to PKCS#8 in DER.
-///
-/// # Errors
-/// What the bytes are instead.
-pub fn pkcs1_to_pkcs8_der(pkcs1: &[u8]) -> Result<Secret<Vec<u8>>, PrivateKeyError> {
-    PrivateKey::from_pkcs1_der(pkcs1)?.to_pkcs8_der()
-}
-
-/// Converts PKCS#8 in DER to PKCS#1 in DER.
-///
-/// # Errors
-/// What the bytes are instead.
-pub fn pkcs8_to_pkcs1_der(pkcs8: &[u8]) -> Result<Secret<Vec<u8>>, PrivateKeyError> {
-    Ok(PrivateKey::from_pkcs8_der(pkcs8)?.to_pkcs1_der())
 }
 
 /// Converts a key in PEM, PKCS#1 in any layout, to PKCS#8 in PEM. One in PKCS#8 stays what it is.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::PrivateKeyError;
 
 /// Longest text, in bytes: base64 of a PEM of an 8192-bit key has less than a fifth of it.
-const TEXT_BYTES_MAX: usize = 64 << 10;
+pub(super) const TEXT_BYTES_MAX: usize = 64 << 10;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";

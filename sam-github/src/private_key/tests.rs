@@ -109,3 +109,111 @@ fn an_error_says_what_to_do_and_shows_no_key() {
     assert!(!format!("{error:?} {:?}", key()).contains("MIIE"));
     assert_eq!(format!("{:?}", key()), "PrivateKey { bits: 2048, .. }");
 }
+
+/// An element of DER with a content of less than 128 bytes.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    [&[tag, u8::try_from(content.len()).unwrap()], content].concat()
+}
+
+#[test]
+fn der_without_a_label_is_named_by_its_outline() {
+    let oid = |bytes: &[u8]| element(0x06, bytes);
+    let encrypted = |kind: &[u8]| {
+        element(0x30, &[element(0x30, &oid(kind)), element(0x04, b"sealed")].concat())
+    };
+    let ec = element(0x30, &[element(0x02, &[1]), element(0x04, &[7; 32])].concat());
+    let signed = element(0x30, &[element(0xa0, &element(0x02, &[2])), element(2, &[1])].concat());
+    let certificate = element(0x30, &[signed, element(0x30, &[]), element(3, &[0])].concat());
+    let whole = key().to_pkcs1_der();
+    let cut = whole.expose().split_at(600).0.to_vec();
+    let cut8 = key().to_pkcs8_der().expose().split_at(600).0.to_vec();
+    let spki = key().public.to_public_key_der().unwrap().into_vec();
+    let ed25519 = [element(2, &[0]), element(0x30, &oid(&[0x2b, 0x65, 0x70]))].concat();
+    let ed25519 = element(0x30, &[ed25519, element(4, &element(4, &[7; 32]))].concat());
+    for (der, expected) in [
+        (ec, PrivateKeyError::NotRsa { found: "an EC key" }),
+        (ed25519, PrivateKeyError::NotRsa { found: "an Ed25519 key" }),
+        (encrypted(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 13]), PrivateKeyError::Encrypted),
+        (encrypted(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 12, 1, 3]), PrivateKeyError::Encrypted),
+        (encrypted(&[0x2a]), PrivateKeyError::Malformed),
+        (certificate, PrivateKeyError::Certificate),
+        (spki, PrivateKeyError::PublicKey),
+        (cut, PrivateKeyError::Truncated),
+        (cut8, PrivateKeyError::Truncated),
+        (Vec::new(), PrivateKeyError::Malformed),
+        (vec![0x30, 0x84], PrivateKeyError::Malformed),
+    ] {
+        assert_eq!(PrivateKey::from_der(&der).unwrap_err(), expected, "{der:02x?}");
+        PrivateKey::from_bytes(&der).unwrap_err();
+        let both = [pkcs1_to_pkcs8_der(&der), pkcs8_to_pkcs1_der(&der)];
+        assert!(both.iter().all(Result::is_err), "{expected:?} was converted");
+    }
+}
+
+#[test]
+fn conversion_of_der_fills_exactly_what_it_allocates() {
+    use pkcs8::der::Encode as _;
+    let pkcs8 = pkcs1_to_pkcs8_der(key().to_pkcs1_der().expose()).unwrap();
+    assert_eq!(pkcs8.expose().capacity(), pkcs8.expose().len());
+    // The library that reads PKCS#8 writes the same bytes.
+    let again = PrivateKeyInfo::from_der(pkcs8.expose()).unwrap().to_der().unwrap();
+    assert_eq!(&again, pkcs8.expose());
+}
+
+#[test]
+fn a_setting_is_a_key_or_the_path_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let key8 = key().to_pkcs8_der();
+    for (name, bytes) in [("key.pem", PEM.as_bytes()), ("key.der", key8.expose())] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let path = path.to_str().unwrap();
+        for setting in [path.to_owned(), format!(" file://{path}\n"), format!("\"{path}\"")] {
+            let read = PrivateKey::from_setting(&setting).unwrap();
+            assert_eq!(read.to_pkcs1_der().expose(), key().to_pkcs1_der().expose());
+        }
+    }
+    PrivateKey::from_setting(PEM).unwrap();
+    let missing = folder.path().join("none.pem");
+    let error = PrivateKey::from_setting(missing.to_str().unwrap()).unwrap_err();
+    assert_eq!(error, PrivateKeyError::File { why: std::io::ErrorKind::NotFound });
+    let large = folder.path().join("large.pem");
+    std::fs::write(&large, "x".repeat(70_000)).unwrap();
+    let error = PrivateKey::from_setting(large.to_str().unwrap()).unwrap_err();
+    assert_eq!(error, PrivateKeyError::TooLong);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_and_no_bytes_make_the_reading_panic(
+        text in "(-----BEGIN |-----END |RSA PRIVATE KEY-----|MII|=|\\\\n|\"|.|\n){0,30}",
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+    ) {
+        let _either = text.parse::<PrivateKey>();
+        let _either = PrivateKey::from_bytes(&bytes);
+        let _either = PrivateKey::from_der(&[&[0x30, 0x82], bytes.as_slice()].concat());
+        let _either = pkcs1_to_pkcs8_der(&bytes);
+        let _either = pkcs8_to_pkcs1_der(&bytes);
+    }
+
+    #[test]
+    fn a_key_with_a_bit_changed_anywhere_is_refused_or_the_same(
+        at in 0_usize..1_192, bit in 0..8_u8,
+    ) {
+        let good = key().to_pkcs1_der();
+        let mut bad = good.expose().clone();
+        let at = at % bad.len();
+        bad[at] ^= 1 << bit;
+        proptest::prop_assert!(PrivateKey::from_der(&bad).is_err());
+    }
+
+    #[test]
+    fn a_key_cut_anywhere_is_refused(at in 0_usize..1_000) {
+        let good = key().to_pkcs1_der();
+        let cut = good.expose().split_at(at % good.expose().len()).0;
+        proptest::prop_assert!(PrivateKey::from_der(cut).is_err());
+        proptest::prop_assert!(pkcs1_to_pkcs8_der(cut).is_err());
+        let text = PEM.split_at(at % PEM.len()).0;
+        proptest::prop_assert!(text.parse::<PrivateKey>().is_err());
+    }
+}
