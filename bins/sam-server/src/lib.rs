@@ -25,6 +25,7 @@ mod store;
 pub mod backup;
 pub mod config;
 pub mod daemon;
+pub mod github;
 pub mod logging;
 pub mod server;
 pub mod settings;

@@ -11,6 +11,7 @@ use sam_core::TerminalId;
 use sam_core::workspace::RefName;
 
 use crate::attach::DetachKey;
+use crate::commands::Github;
 
 /// Status of SAM's own failure where the status of a command is passed on.
 const OWN_FAILURE: u8 = 125;
@@ -119,6 +120,11 @@ pub(crate) enum Command {
     Hold {
         #[command(subcommand)]
         command: Option<Hold>,
+    },
+    /// A GitHub App: its key, its token, and what is wrong with its configuration
+    Github {
+        #[command(subcommand)]
+        command: Github,
     },
     /// Follow what happens
     Events {

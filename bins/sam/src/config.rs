@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sam_core::{Error, ErrorKind, Policy, Result, Secret};
+use sam_server::github::GithubSettings;
 use sam_server::settings::PolicySettings;
 
 use crate::args::Global;
@@ -52,6 +53,12 @@ pub(crate) fn environment() -> Vec<(OsString, OsString)> {
 pub(crate) fn policy() -> Result<Policy> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     PolicySettings::from_environment(|name| std::env::var(name).ok()).policy()
+}
+
+/// Reads what this machine is told of a GitHub App.
+pub(crate) fn github() -> Result<GithubSettings> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    GithubSettings::from_environment(|name| std::env::var(name).ok())
 }
 
 /// Starts logging on standard error, for the processes that run in the background; `SAM_LOG`

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod events;
+mod github;
 mod hold;
 mod list;
 mod nodes;
@@ -12,6 +13,8 @@ mod sweeps;
 mod up;
 mod wait;
 mod work;
+
+pub(crate) use self::github::Github;
 
 use std::io::Write as _;
 
@@ -59,6 +62,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Sweep { command } => sweeps::run(&context, command).await,
         Command::Orphan { command } => orphans::run(&context, command).await,
         Command::Hold { command } => hold::run(&context, command).await,
+        Command::Github { command } => github::run(context.output, command).await,
         Command::Events { workspace, after } => events::events(&context, workspace, after).await,
         Command::Daemon { command: args::Daemon::Status } => daemon::status(&context).await,
         Command::Daemon { command: args::Daemon::Stop } => daemon::stop(&context).await,

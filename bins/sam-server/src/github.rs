@@ -1,0 +1,187 @@
+//! What an installation is told of its GitHub App.
+
+use std::path::Path;
+
+use sam_core::{Error, ErrorKind, Result, Secret};
+use sam_github::{Endpoints, Issuer, PrivateKey, WebhookSecrets};
+
+/// The GitHub App of an installation, as far as it is configured. Each variable is also read with
+/// `GH_` in place of `GITHUB_`, because some hosts reserve that prefix for themselves.
+///
+/// | variable | holds |
+/// |---|---|
+/// | `GITHUB_APP_ID` | the App's number, or its client id |
+/// | `GITHUB_APP_SLUG` | its name in addresses |
+/// | `GITHUB_APP_PRIVATE_KEY` | its private key in any wrapping, or the path of a file with it |
+/// | `GITHUB_APP_PRIVATE_KEY_PATH` | the path of a file with it, in place of the key |
+/// | `GITHUB_CLIENT_ID`, `GITHUB_CLIENT_SECRET` | for signing people in |
+/// | `GITHUB_WEBHOOK_SECRET` | what deliveries are signed with |
+/// | `GITHUB_WEBHOOK_SECRET_PREVIOUS` | the one before, while it is being changed |
+/// | `SAM_GITHUB_BASE_URL` | `https://github.example.com` for GitHub Enterprise Server |
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct GithubSettings {
+    /// Who the App's tokens are from.
+    pub issuer: Option<Issuer>,
+    /// The App's name in addresses.
+    pub slug: Option<String>,
+    /// The private key as it was given.
+    key: Option<Secret<String>>,
+    /// The file it is in.
+    key_path: Option<String>,
+    /// For signing people in.
+    pub client_id: Option<String>,
+    /// For signing people in.
+    pub client_secret: Option<Secret<String>>,
+    /// What deliveries are checked with; refuses all where no secret is set.
+    pub webhook_secrets: WebhookSecrets,
+    /// Whether there is a webhook secret.
+    pub has_webhook_secret: bool,
+    /// Where GitHub is.
+    pub endpoints: Endpoints,
+}
+
+impl GithubSettings {
+    /// Reads the variables. An empty one is an unset one.
+    ///
+    /// # Errors
+    /// `BadInput` naming the variable: one that cannot be read, a key given twice, or an alias with
+    /// another value.
+    pub fn from_environment(read: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let read = |name: &str| read(name).filter(|value| !value.trim().is_empty());
+        let text = |name: &str| {
+            let alias = name.replacen("GITHUB_", "GH_", 1);
+            match (read(name), read(&alias)) {
+                (Some(value), Some(other)) if value != other => {
+                    let message = format!("{name} and {alias} are both set, and differ");
+                    Err(Error::new(ErrorKind::BadInput, message).with_hint("unset one of them"))
+                }
+                (value, other) => Ok(value.or(other)),
+            }
+        };
+        let (key, key_path) =
+            (text("GITHUB_APP_PRIVATE_KEY")?, text("GITHUB_APP_PRIVATE_KEY_PATH")?);
+        if key.is_some() && key_path.is_some() {
+            let message = "GITHUB_APP_PRIVATE_KEY and GITHUB_APP_PRIVATE_KEY_PATH are both set";
+            return Err(Error::new(ErrorKind::BadInput, message).with_hint("unset one of them"));
+        }
+        let issuer = text("GITHUB_APP_ID")?;
+        let issuer =
+            issuer.map(|id| id.trim().parse()).transpose().map_err(named("GITHUB_APP_ID"))?;
+        let endpoints = read("SAM_GITHUB_BASE_URL");
+        let endpoints = endpoints.map(|url| Endpoints::enterprise(url.trim())).transpose();
+        let secret = text("GITHUB_WEBHOOK_SECRET")?.map(Secret::new);
+        let previous = text("GITHUB_WEBHOOK_SECRET_PREVIOUS")?.map(Secret::new);
+        Ok(Self {
+            issuer,
+            slug: text("GITHUB_APP_SLUG")?,
+            key: key.map(Secret::new),
+            key_path,
+            client_id: text("GITHUB_CLIENT_ID")?,
+            client_secret: text("GITHUB_CLIENT_SECRET")?.map(Secret::new),
+            has_webhook_secret: secret.is_some(),
+            webhook_secrets: webhook_secrets(secret.as_ref(), previous.as_ref())?,
+            endpoints: endpoints.map_err(named("SAM_GITHUB_BASE_URL"))?.unwrap_or_default(),
+        })
+    }
+
+    /// Returns the path of the private key's file, where it is in one.
+    pub fn key_file(&self) -> Option<&Path> {
+        let given = self.key.as_ref().map(|key| key.expose().trim());
+        let path = self.key_path.as_deref().or(given.filter(|key| key.starts_with('/')));
+        path.filter(|path| !path.contains('\n')).map(Path::new)
+    }
+
+    /// Reads the private key, from wherever it is.
+    ///
+    /// # Errors
+    /// `NotFound` when none is set; `BadInput` saying what it is instead.
+    pub fn private_key(&self) -> Result<PrivateKey> {
+        let read = match (&self.key, &self.key_path) {
+            (Some(key), _) => PrivateKey::from_setting(key.expose()),
+            (None, Some(path)) => PrivateKey::from_file(Path::new(path)),
+            (None, None) => {
+                return Err(Error::new(ErrorKind::NotFound, "no private key is set")
+                    .with_hint("set GITHUB_APP_PRIVATE_KEY, or GITHUB_APP_PRIVATE_KEY_PATH"));
+            }
+        };
+        read.map_err(Error::from)
+    }
+}
+
+fn webhook_secrets(
+    secret: Option<&Secret<String>>,
+    previous: Option<&Secret<String>>,
+) -> Result<WebhookSecrets> {
+    let Some(secret) = secret else { return Ok(WebhookSecrets::none()) };
+    let secrets = WebhookSecrets::new(secret).map_err(Error::from);
+    let secrets = secrets.map_err(named("GITHUB_WEBHOOK_SECRET"))?;
+    let Some(previous) = previous else { return Ok(secrets) };
+    let both = secrets.with_previous(previous).map_err(Error::from);
+    both.map_err(named("GITHUB_WEBHOOK_SECRET_PREVIOUS"))
+}
+
+/// Says which variable it was.
+fn named(variable: &'static str) -> impl Fn(Error) -> Error {
+    move |error| {
+        let hint = error.hint().unwrap_or("see the App's settings at GitHub").to_owned();
+        Error::new(ErrorKind::BadInput, format!("{variable}: {}", error.public_message()))
+            .with_hint(hint)
+            .with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEM: &str = include_str!("../../../sam-github/tests/keys/rsa2048.pkcs1.pem");
+
+    fn with(variables: &[(&str, &str)]) -> Result<GithubSettings> {
+        GithubSettings::from_environment(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn both_prefixes_are_read_and_must_agree() {
+        for prefix in ["GITHUB", "GH"] {
+            let (id, key) = (format!("{prefix}_APP_ID"), format!("{prefix}_APP_PRIVATE_KEY"));
+            let settings = with(&[(&id, "7"), (&key, PEM)]).unwrap();
+            assert_eq!(settings.issuer, Some("7".parse().unwrap()));
+            assert_eq!(settings.private_key().unwrap().bits(), 2_048);
+            assert_eq!(settings.key_file(), None);
+        }
+        with(&[("GITHUB_APP_ID", "7"), ("GH_APP_ID", "7")]).unwrap();
+        let error = with(&[("GITHUB_APP_ID", "7"), ("GH_APP_ID", "8")]).unwrap_err();
+        assert!(error.to_string().contains("GH_APP_ID"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_not_shown() {
+        for (variables, named) in [
+            (vec![("GITHUB_APP_ID", "canary canary")], "GITHUB_APP_ID"),
+            (vec![("SAM_GITHUB_BASE_URL", "canary")], "SAM_GITHUB_BASE_URL"),
+            (
+                vec![("GITHUB_APP_PRIVATE_KEY", PEM), ("GITHUB_APP_PRIVATE_KEY_PATH", "/canary")],
+                "GITHUB_APP_PRIVATE_KEY_PATH",
+            ),
+        ] {
+            let error = with(&variables).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BadInput);
+            let told = format!("{error} {:?}", error.hint());
+            assert!(told.contains(named) && !told.contains("canary"), "{told}");
+        }
+        let settings = with(&[
+            ("GITHUB_CLIENT_SECRET", "canary"),
+            ("GITHUB_WEBHOOK_SECRET", "canary-canary"),
+            ("GITHUB_APP_PRIVATE_KEY", "canary"),
+        ]);
+        let settings = settings.unwrap();
+        assert!(settings.has_webhook_secret);
+        assert!(!format!("{settings:?}").contains("canary"));
+        assert_eq!(settings.private_key().unwrap_err().kind(), ErrorKind::BadInput);
+        assert_eq!(with(&[]).unwrap().private_key().unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
