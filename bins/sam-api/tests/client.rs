@@ -145,7 +145,7 @@ mod calls {
     }
 
     #[tokio::test]
-    async fn the_hold_is_read_and_set_with_its_reason() {
+    async fn the_hold_is_read_and_set_with_its_reason_and_servers_are_listed() {
         let server = MockServer::start().await;
         answers(&server, ("GET", "/api/deletion-hold"), serde_json::json!({"held": false})).await;
         let answer = serde_json::json!({"held": true, "reason": "restore", "by": "admin",
@@ -158,11 +158,16 @@ mod calls {
             .mount(&server)
             .await;
         let client = client(&server);
+        let replicas = serde_json::json!({"items": [{"id": "a1", "answers": true, "missed": 0,
+                                                     "since": "2026-01-01T00:00:00Z"}]});
+        answers(&server, ("GET", "/api/replicas"), replicas).await;
         let hold = client.deletion_hold().await.unwrap();
         assert_eq!((hold.held, hold.reason, hold.since), (false, None, None));
         let request = SetDeletionHold { held: true, reason: "restore".to_owned() };
         let hold = client.set_deletion_hold(&request).await.unwrap();
         assert_eq!((hold.held, hold.by.as_deref()), (true, Some("admin")));
+        let replicas = client.replicas().await.unwrap();
+        assert!(replicas.items[0].answers && replicas.items[0].renewed_at.is_none());
     }
 
     #[tokio::test]

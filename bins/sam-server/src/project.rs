@@ -1,13 +1,14 @@
 //! Records as the API shows them. Nothing is shown that is not named here.
 
 use sam_api::{
-    DeletionHold, Node, NodeState, OperationSummary, Orphan, OrphanReason, OrphanState, Step,
-    StepState, Sweep, SweepTally, Workspace, WorkspaceState, WorkspaceWish,
+    DeletionHold, Node, NodeState, OperationSummary, Orphan, OrphanReason, OrphanState, Replica,
+    Step, StepState, Sweep, SweepTally, Workspace, WorkspaceState, WorkspaceWish,
 };
 use sam_core::engine::Stamped;
 use sam_core::hold::HoldRecord;
 use sam_core::node::{self, NodeRecord};
 use sam_core::orphan::{self, OrphanRecord};
+use sam_core::replica::ReplicaRecord;
 use sam_core::sweep::{Reason, SweepRecord};
 use sam_core::workspace::{self, Checkout, IdleStop, Lifetime, WorkspaceRecord};
 use sam_core::{Error, ErrorKind, Result};
@@ -208,5 +209,16 @@ pub(crate) fn hold(record: Option<&HoldRecord>) -> DeletionHold {
         reason: record.map(|hold| hold.reason.clone()),
         by: record.map(|hold| hold.by.clone()),
         since: record.map(|hold| hold.since.into()),
+    }
+}
+
+pub(crate) fn replica(record: &ReplicaRecord, answers: &str) -> Replica {
+    Replica {
+        id: record.replica.id.clone(),
+        url: record.replica.url.clone(),
+        answers: record.replica.id == answers,
+        since: record.since.into(),
+        renewed_at: record.renewed_at.map(Into::into),
+        missed: record.missed,
     }
 }

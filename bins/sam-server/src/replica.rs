@@ -2,9 +2,11 @@
 //! the rest, and telling agents where else they can dial.
 //!
 //! A link is written when it opens and when it ends, never in between. The feed tells of what the
-//! others write; what a feed that broke did not tell is looked at again when it is back.
+//! others write; what a feed that broke did not tell is looked at again when it is back. A replica says
+//! every minute that it lives; the engine of any other forgets one that does not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -77,17 +79,27 @@ type Written = (u64, LinkRecord);
 struct Due {
     nodes: BTreeSet<NodeId>,
     replicas: bool,
+    renewal: bool,
 }
 
 impl Links {
     /// Keeps the store true to what is here, until it is dropped.
     pub(crate) async fn keep(mut self) {
         let mut feed = self.follow().await;
-        let mut due =
-            Due { nodes: self.controller.connected().into_iter().collect(), replicas: true };
+        let mut due = Due {
+            nodes: self.controller.connected().into_iter().collect(),
+            replicas: true,
+            renewal: false,
+        };
+        // Its own time: what else happens does not put a renewal off.
+        let mut renewal = self.next_renewal();
         loop {
             let retry = !self.settle(&mut due).await;
             tokio::select! {
+                () = &mut renewal => {
+                    due.renewal = true;
+                    renewal = self.next_renewal();
+                }
                 changed = self.changes.recv() => match changed {
                     Some(node) => drop(due.nodes.insert(node)),
                     None => return,
@@ -110,6 +122,14 @@ impl Links {
         }
     }
 
+    /// Completes when this replica must say that it lives; never where no other could look for it.
+    fn next_renewal(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if self.me.url.is_empty() {
+            return Box::pin(std::future::pending());
+        }
+        Box::pin(deadline::sleep(ReplicaRecord::RENEW_EVERY))
+    }
+
     async fn follow(&self) -> BoxStream<'static, Result<FeedItem>> {
         match self.sam.head().await {
             Ok(head) => self.sam.feed(head),
@@ -127,7 +147,19 @@ impl Links {
                 }
             }
             FeedItem::Change { change, .. } if change.key.kind == ReplicaRecord::KIND => {
-                due.replicas = true;
+                let id = change.key.id.as_str();
+                let missed = ["replica_missed", "replica_lapsed"].contains(&change.event.as_str());
+                if missed && id == self.me.id {
+                    due.renewal = true;
+                } else if missed {
+                    tracing::warn!(
+                        replica.id = id,
+                        change.event,
+                        "a replica does not say that it lives"
+                    );
+                }
+                // That one lives changes nothing of who there is.
+                due.replicas |= change.event != "replica_renewed";
             }
             FeedItem::Stale { .. } => {
                 due.replicas = true;
@@ -139,6 +171,14 @@ impl Links {
 
     /// Does what is due; returns whether nothing is left to try again.
     async fn settle(&mut self, due: &mut Due) -> bool {
+        if due.renewal {
+            match self.sam.renew_replica(&self.me).await {
+                Ok(()) => due.renewal = false,
+                Err(error) => {
+                    tracing::warn!(error = %Report::new(&error), "the others were not told that we live");
+                }
+            }
+        }
         if due.replicas {
             match self.tell_agents().await {
                 Ok(()) => due.replicas = false,
@@ -164,7 +204,7 @@ impl Links {
                 }
             }
         }
-        due.nodes.is_empty() && !due.replicas
+        due.nodes.is_empty() && !due.replicas && !due.renewal
     }
 
     /// Makes the record of a node's link true; returns what is written of it then.

@@ -38,7 +38,8 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let listener = listen(config.listen).await?;
-    let (plan, store) = plan(config, &listener)?;
+    let is_shared = matches!(config.store, StorePlan::Database { .. });
+    let (plan, store) = plan(config, &listener, is_shared)?;
     let running = Running::start(plan, store).await?;
     serve_until(running, listener, started, shutdown).await
 }
@@ -54,7 +55,7 @@ pub async fn run_on(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let listener = listen(config.listen).await?;
-    let (plan, _) = plan(config, &listener)?;
+    let (plan, _) = plan(config, &listener, backing.is_shared)?;
     let running = Running::start_on(plan, backing).await?;
     serve_until(running, listener, started, shutdown).await
 }
@@ -84,9 +85,12 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-fn plan(config: ServerConfig, listener: &TcpListener) -> Result<(Plan, StorePlan)> {
+fn plan(
+    config: ServerConfig,
+    listener: &TcpListener,
+    is_shared: bool,
+) -> Result<(Plan, StorePlan)> {
     let address = listener.local_addr().unwrap_or(config.listen);
-    let is_shared = matches!(config.store, StorePlan::Database { .. });
     let replica_url = match config.replica_url {
         Some(url) => url,
         None if is_shared && address.ip().is_unspecified() => {

@@ -120,6 +120,7 @@ mod reconcile {
             (Method::GET, "/api/orphans"),
             (Method::GET, "/api/orphans/x"),
             (Method::DELETE, "/api/orphans/x"),
+            (Method::GET, "/api/replicas"),
             (Method::GET, "/api/deletion-hold"),
             (Method::PUT, "/api/deletion-hold"),
         ] {
@@ -181,6 +182,24 @@ mod reconcile {
             bench.compute.machine(&MachineKey::of(NodeId::from_bits(3))).await.unwrap().is_some()
         );
         assert!(bench.compute.machine(&MachineKey::of(nameless)).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn servers_are_listed_with_the_one_that_answers_and_those_that_are_missed() {
+        let bench = Bench::new();
+        bench.sam.join_replica(&Replica::new("t", "http://a")).await.unwrap();
+        bench.sam.join_replica(&Replica::new("u", "http://b")).await.unwrap();
+        bench.pass(1).await;
+        bench.sam.renew_replica(&Replica::new("t", "http://a")).await.unwrap();
+        bench.pass(2).await;
+        let (_, listed) = bench.ask(Method::GET, "/api/replicas").await;
+        let items = listed["items"].as_array().unwrap();
+        let told: Vec<_> = items
+            .iter()
+            .map(|item| (item["id"].as_str().unwrap(), item["answers"] == true, &item["missed"]))
+            .collect();
+        assert_eq!(told, [("t", true, &json!(0)), ("u", false, &json!(1))], "{listed}");
+        assert!(items[0]["renewed_at"].is_string() && items[1]["renewed_at"].is_null(), "{listed}");
     }
 
     #[tokio::test]

@@ -16,12 +16,12 @@ mod replicas {
     use sam_core::compute::MemoryCompute;
     use sam_core::keys::Ed25519Signer;
     use sam_core::node::{NodeRecord, NodeState};
-    use sam_core::replica::{ControlUrls, Replica};
+    use sam_core::replica::{ControlUrls, Replica, ReplicaRecord};
     use sam_core::store::{
         ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
         MemoryStore, Record, RecordKey, Store,
     };
-    use sam_core::time::Clock as _;
+    use sam_core::time::{Clock as _, ManualClock};
     use sam_core::workspace::{NewWorkspace, WorkspaceState};
     use sam_core::{Caller, CommitId, Error, ErrorKind, Page, Policy, Result, Sam, Secret};
     use sam_providers::system::SystemClock;
@@ -320,6 +320,52 @@ mod replicas {
             let answer = server.ask(method, HOP_PATH, &token, &Value::Null).await;
             assert_eq!(answer.status(), 401);
             assert_eq!(answer.json::<Value>().await.unwrap()["code"], "unauthenticated");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_missed_says_that_it_lives_and_one_that_is_gone_is_forgotten() {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let care = Arc::new(Care(Mutex::new(Schema::Current)));
+        let store = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+        let backing = Backing::shared(store, Arc::clone(&care) as _);
+        let home = Home { dir: tempfile::tempdir().unwrap(), backing, care };
+        let server = home.start(home.config("a")).await.unwrap();
+        let token = server.token.clone().unwrap();
+        // One that was killed: it wrote its record and does nothing more.
+        let other = Sam::builder(Arc::clone(&home.backing.store), Arc::new(MemoryCompute::new()));
+        let entropy = Arc::new(sam_core::entropy::SeededEntropy::new(7));
+        let other = other.entropy(entropy).build().unwrap();
+        other.join_replica(&Replica::new("zz", "http://gone")).await.unwrap();
+        // How often each was missed, and whether the server has said that it lives.
+        let listed = async |number: u64| {
+            // A change wakes the engine, which sleeps by another clock than the store's.
+            let hold = json!({"held": number.is_multiple_of(2), "reason": "to be woken"});
+            server.ask(Method::PUT, "/api/deletion-hold", &token, &hold).await;
+            let listed = server.ask(Method::GET, "/api/replicas", &token, &json!(null)).await;
+            let listed: Value = listed.json().await.unwrap();
+            let of = |answers: bool| {
+                let mut items = listed["items"].as_array().unwrap().iter();
+                items.find(|item| item["answers"] == answers).cloned()
+            };
+            let own =
+                of(true).is_some_and(|own| own["missed"] == 0 && own["renewed_at"].is_string());
+            (own, of(false).map(|other| other["missed"].as_u64().unwrap()))
+        };
+        for (span, expected) in [
+            (ReplicaRecord::LAPSES_AFTER, Some(1)),
+            (ReplicaRecord::LOOK_AGAIN, Some(2)),
+            (ReplicaRecord::LOOK_AGAIN, None),
+        ] {
+            clock.advance(span);
+            let reached = async {
+                for number in 0.. {
+                    if listed(number).await == (true, expected) {
+                        return;
+                    }
+                }
+            };
+            within("both are as they should be", reached).await;
         }
     }
 

@@ -116,6 +116,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Orphan,
     },
+    /// The servers that share one database
+    Replica {
+        #[command(subcommand)]
+        command: Replica,
+    },
     /// Show, set or lift the hold on deleting what nobody asked to delete
     Hold {
         #[command(subcommand)]
@@ -324,6 +329,13 @@ pub(crate) enum Orphan {
         #[arg(long)]
         no_wait: bool,
     },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Replica {
+    /// List them, with those that are missed
+    #[command(alias = "list")]
+    Ls,
 }
 
 #[derive(Debug, Subcommand)]

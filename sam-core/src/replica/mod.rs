@@ -1,16 +1,22 @@
 //! Several control planes on one store: which there are, which of them holds a node's link, and
 //! that all of them belong to one installation.
 //!
-//! None of these records is ever due: they are facts that replicas tell each other, and the engine
-//! carries none of them.
+//! Links and the installation are never due: they are facts that replicas tell each other. A
+//! replica's own record is, unless it is renewed, and then the engine of any other ends it.
 
+mod decide;
 mod record;
+mod resource;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::decide::decide;
 pub use self::record::{InstallationRecord, LinkRecord, ReplicaRecord};
+pub use self::resource::{
+    HeldLink, ReplicaDecision, ReplicaLook, ReplicaObservation, ReplicaResource,
+};
 
 /// One process of the control plane, and where the others reach it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

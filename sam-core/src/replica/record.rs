@@ -1,11 +1,13 @@
 //! What is stored of replicas, links and the installation.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Replica;
 use crate::engine::Stored;
 use crate::id::NodeId;
-use crate::store::{Index, Kind, RecordKey};
+use crate::store::{Due, Index, IndexField, Kind, RecordKey};
 use crate::time::Timestamp;
 
 /// The installation that a store belongs to; written once, by whoever comes first.
@@ -64,6 +66,8 @@ pub struct LinkRecord {
 impl LinkRecord {
     /// The kind of its record.
     pub const KIND: Kind = Kind::new("link");
+    /// Indexed by the id of the replica.
+    pub const BY_REPLICA: IndexField = IndexField::First;
 
     /// Describes a link.
     pub const fn new(node: NodeId, replica: Replica, link_epoch: u64, now: Timestamp) -> Self {
@@ -76,8 +80,9 @@ impl LinkRecord {
     }
 }
 
-/// A replica that serves. There is no heartbeat: one that was killed stays listed until another finds
-/// nobody at its address, or takes the address over.
+/// A replica that serves. It renews its record; one that does not is looked at by the engine of any
+/// other, and forgotten with its links. Until then it also goes when another finds nobody at its
+/// address, or takes the address over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReplicaRecord {
@@ -87,15 +92,42 @@ pub struct ReplicaRecord {
     pub replica: Replica,
     /// Since when.
     pub since: Timestamp,
+    /// When it last said that it lives; absent before the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_at: Option<Timestamp>,
+    /// How often it was looked for since and had not renewed it.
+    #[serde(default)]
+    pub missed: u32,
 }
 
 impl ReplicaRecord {
     /// The kind of its record.
     pub const KIND: Kind = Kind::new("replica");
+    /// How often a replica says that it lives. Each is a change of the feed, so not more often than
+    /// what follows from it is worth: agents and requests find a dead replica by themselves.
+    pub const RENEW_EVERY: Duration = Duration::from_mins(1);
+    /// From a renewal until the replica is missed.
+    pub const LAPSES_AFTER: Duration = Duration::from_mins(2);
+    /// Between two looks at one that is missed.
+    pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
+    /// Looks that must find nothing before it is forgotten.
+    pub const MISSED_MAX: u32 = 2;
 
     /// Describes a replica.
     pub const fn new(replica: Replica, now: Timestamp) -> Self {
-        Self { format: <Self as Stored>::FORMAT, replica, since: now }
+        let format = <Self as Stored>::FORMAT;
+        Self { format, replica, since: now, renewed_at: None, missed: 0 }
+    }
+
+    /// Returns it as one that lives.
+    #[must_use]
+    pub fn renewed(&self, now: Timestamp) -> Self {
+        Self { renewed_at: Some(now), missed: 0, ..self.clone() }
+    }
+
+    /// Returns when it is missed unless it is renewed: never where nobody else could look for it.
+    pub fn due(&self) -> Due {
+        if self.replica.url.is_empty() { Due::Never } else { Due::In(Self::LAPSES_AFTER) }
     }
 
     /// Returns the key of a replica.
@@ -105,7 +137,7 @@ impl ReplicaRecord {
 }
 
 macro_rules! stored {
-    ($record:ty, $key:expr) => {
+    ($record:ty, $key:expr, $index:expr) => {
         impl Stored for $record {
             const KIND: Kind = Self::KIND;
             const FORMAT: u32 = 1;
@@ -116,7 +148,8 @@ macro_rules! stored {
             }
 
             fn index(&self) -> Index {
-                Index::default()
+                let index: fn(&Self) -> Index = $index;
+                index(self)
             }
 
             fn format(&self) -> u32 {
@@ -126,6 +159,8 @@ macro_rules! stored {
     };
 }
 
-stored!(InstallationRecord, |_| InstallationRecord::the_key());
-stored!(LinkRecord, |link| LinkRecord::key_of(link.node));
-stored!(ReplicaRecord, |record| ReplicaRecord::key_of(&record.replica));
+stored!(InstallationRecord, |_| InstallationRecord::the_key(), |_| Index::default());
+stored!(LinkRecord, |link| LinkRecord::key_of(link.node), |link| {
+    [Some(link.replica.id.clone()), None, None]
+});
+stored!(ReplicaRecord, |record| ReplicaRecord::key_of(&record.replica), |_| Index::default());

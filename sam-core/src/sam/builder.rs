@@ -16,7 +16,7 @@ use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
 use crate::orphan::OrphanResource;
 use crate::policy::Policy;
-use crate::replica::ControlUrls;
+use crate::replica::{ControlUrls, ReplicaResource};
 use crate::request::RequestResource;
 use crate::spend::SpendResource;
 use crate::store::{Store, WorkerId};
@@ -201,6 +201,7 @@ impl SamBuilder {
         .with_resource(node)
         .with_resource(workspace)
         .with_resource(RequestResource)
+        .with_resource(ReplicaResource::new(store()))
         .with_resource(SpendResource::new(store()))
         .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
         .with_resource(OrphanResource::new(Arc::clone(&reach), policy));

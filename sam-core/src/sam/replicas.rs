@@ -47,7 +47,8 @@ impl Sam {
         Err(too_many_conflicts())
     }
 
-    /// Announces a replica. Whoever had its address before is gone, and is forgotten.
+    /// Announces a replica. Whoever had its address before is gone, and is forgotten. One that others
+    /// can reach must renew this: see [`Sam::renew_replica`].
     ///
     /// # Errors
     /// What the store answered.
@@ -58,8 +59,29 @@ impl Sam {
             }
         }
         let record = ReplicaRecord::new(me.clone(), self.0.clock.now());
-        let write = put(&record, Expect::Anything, "replica_joined")?;
+        let write = put(&record, Expect::Anything, "replica_joined")?.with_due(record.due());
         self.commit(self.by_system().with_write(write)).await.map(drop).map_err(Error::from)
+    }
+
+    /// Says that a replica lives, which it does every [`ReplicaRecord::RENEW_EVERY`]; else the others
+    /// forget it with its links. One that was forgotten is announced again. Repeatable.
+    ///
+    /// # Errors
+    /// `Conflict` when others kept changing the record; what the store answered.
+    pub async fn renew_replica(&self, me: &Replica) -> Result<()> {
+        for _ in 0..CONFLICTS_MAX {
+            let key = ReplicaRecord::key_of(me);
+            let Some(known) = self.stamped::<ReplicaRecord>(&key).await? else {
+                return self.join_replica(me).await;
+            };
+            let next = known.record.renewed(self.0.clock.now());
+            let write = put(&next, Expect::Version(known.version), "replica_renewed")?;
+            let commit = self.by_system().with_write(write.with_due(next.due()));
+            if self.unless_changed(commit).await? {
+                return Ok(());
+            }
+        }
+        Err(too_many_conflicts())
     }
 
     /// Forgets a replica. Repeatable. Its links are replaced as its agents come back elsewhere.
@@ -77,9 +99,18 @@ impl Sam {
     /// # Errors
     /// What the store answered.
     pub async fn replicas(&self) -> Result<Vec<Replica>> {
+        let known = self.list_replicas().await?;
+        Ok(known.into_iter().map(|stamped| stamped.record.replica).collect())
+    }
+
+    /// Returns the records of the replicas that are announced, at most [`Replica::COUNT_MAX`], by id.
+    ///
+    /// # Errors
+    /// What the store answered.
+    pub async fn list_replicas(&self) -> Result<Vec<Stamped<ReplicaRecord>>> {
         let query = ListQuery::new(ReplicaRecord::KIND).with_limit(Replica::COUNT_MAX);
         let page = super::nodes::readable::<ReplicaRecord>(&self.0.store.list(&query).await?);
-        Ok(page.items.into_iter().map(|stamped| stamped.record.replica).collect())
+        Ok(page.items)
     }
 
     /// Records that a replica holds a node's link from now on, in place of any older one, and wakes
@@ -185,25 +216,35 @@ fn put<R: Stored>(record: &R, expect: Expect, event: &'static str) -> Result<Wri
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use futures_util::FutureExt as _;
 
     use super::*;
     use crate::compute::MemoryCompute;
+    use crate::engine::Stepped;
+    use crate::replica::ReplicaResource;
     use crate::store::MemoryStore;
-    use crate::time::{ManualClock, Timestamp};
+    use crate::time::{Clock, ManualClock, Timestamp};
 
     const NODE: NodeId = NodeId::from_bits(4);
 
     fn sams() -> (Sam, Sam) {
-        let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
-        let store = Arc::new(MemoryStore::new(clock));
+        let (one, two, _) = sams_and_clock();
+        (one, two)
+    }
+
+    fn sams_and_clock() -> (Sam, Sam, ManualClock) {
+        let clock = ManualClock::new(Timestamp::EPOCH);
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let store = Arc::new(MemoryStore::new(Arc::clone(&shared)));
         let made = |seed| {
             let entropy = Arc::new(crate::entropy::SeededEntropy::new(seed));
             let compute = Arc::new(MemoryCompute::new());
-            Sam::builder(Arc::clone(&store) as _, compute).entropy(entropy).build().unwrap()
+            let sam = Sam::builder(Arc::clone(&store) as _, compute).entropy(entropy);
+            sam.clock(Arc::clone(&shared)).build().unwrap()
         };
-        (made(1), made(2))
+        (made(1), made(2), clock)
     }
 
     fn now<T>(work: impl Future<Output = T>) -> T {
@@ -242,6 +283,67 @@ mod tests {
         now(one.leave_replica(&new)).unwrap();
         now(one.leave_replica(&new)).unwrap();
         assert_eq!(now(one.replicas()).unwrap(), []);
+    }
+
+    /// Works in one process for a while; what is renewed is renewed every minute.
+    fn pass(sam: &Sam, clock: &ManualClock, minutes: u32, renewing: &[&Replica]) {
+        for _ in 0..minutes * 6 {
+            while now(sam.step()).unwrap() == Stepped::Worked {}
+            clock.advance(Duration::from_secs(10));
+            if clock.now().as_micros() % 60_000_000 < 10_000_000 {
+                for replica in renewing {
+                    now(sam.renew_replica(replica)).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_replica_that_was_killed_is_forgotten_by_the_others_with_its_links() {
+        let (one, two, clock) = sams_and_clock();
+        let (killed, alive) = (Replica::new("a", "http://a"), Replica::new("b", "http://b"));
+        now(one.join_replica(&killed)).unwrap();
+        now(two.join_replica(&alive)).unwrap();
+        // More than one commit ends; one of them has gone on elsewhere.
+        let nodes = 1..=u128::try_from(ReplicaResource::LINKS_MAX + 5).unwrap();
+        for bits in nodes.clone() {
+            now(one.open_link(NodeId::from_bits(bits), &killed)).unwrap();
+        }
+        let moved = now(two.open_link(NODE, &alive)).unwrap();
+        pass(&two, &clock, 2, &[&alive]);
+        assert_eq!(now(two.replicas()).unwrap().len(), 2, "it may come back yet");
+        pass(&two, &clock, 2, &[&alive]);
+        assert_eq!(now(two.replicas()).unwrap(), std::slice::from_ref(&alive));
+        for bits in nodes {
+            let link = now(two.link_of(NodeId::from_bits(bits))).unwrap();
+            assert_eq!(link, (bits == NODE.to_bits()).then(|| moved.clone()), "{bits}");
+        }
+        // It lives after all, and says so.
+        now(one.renew_replica(&killed)).unwrap();
+        assert_eq!(now(two.replicas()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_replica_that_renews_stays_and_one_that_was_missed_is_not_forgotten_when_it_is_back() {
+        let (one, two, clock) = sams_and_clock();
+        let (a, alone) = (Replica::new("a", "http://a"), Replica::new("b", ""));
+        now(one.join_replica(&a)).unwrap();
+        now(one.join_replica(&alone)).unwrap();
+        let link = now(one.open_link(NODE, &a)).unwrap();
+        pass(&two, &clock, 30, &[&a]);
+        assert_eq!(now(two.replicas()).unwrap().len(), 2);
+        // Away for as long as it may be.
+        pass(&two, &clock, 2, &[]);
+        let missed = || now(two.list_replicas()).unwrap()[0].record.missed;
+        while missed() == 0 {
+            pass(&two, &clock, 1, &[]);
+        }
+        now(one.renew_replica(&a)).unwrap();
+        assert_eq!(missed(), 0);
+        pass(&two, &clock, 30, &[&a]);
+        // One that nobody else can reach has nobody who misses it.
+        assert_eq!(now(two.replicas()).unwrap(), [a, alone]);
+        assert_eq!(now(two.link_of(NODE)).unwrap(), Some(link));
     }
 
     #[test]

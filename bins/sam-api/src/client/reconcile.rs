@@ -1,4 +1,5 @@
-//! What is there beside what was asked for: nodes, sweeps, orphans, and the hold on deleting them.
+//! What is there beside what was asked for: nodes, sweeps, orphans, and the hold on deleting them; and
+//! the servers that look after it.
 
 use reqwest::Method;
 
@@ -7,7 +8,7 @@ use sam_core::Result;
 use super::Client;
 use super::api::add;
 use super::send::Call;
-use crate::{DeletionHold, Node, Orphan, Page, SetDeletionHold, Sweep};
+use crate::{DeletionHold, Node, Orphan, Page, Replica, SetDeletionHold, Sweep};
 
 /// Which nodes to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,6 +93,14 @@ impl Client {
     pub async fn delete_orphan(&self, orphan: &str) -> Result<Orphan> {
         let url = self.url(&["api", "orphans", orphan])?;
         self.call(Call::new(Method::DELETE, url, "delete_orphan")).await
+    }
+
+    /// Returns the servers that share the store.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn replicas(&self) -> Result<Page<Replica>> {
+        self.get(&["api", "replicas"], "list_replicas").await
     }
 
     /// Returns whether automatic deletion is held.

@@ -62,6 +62,7 @@ fn people() -> Router<App> {
         .route("/api/sweeps/{sweep}/run", post(reconcile::run_sweep))
         .route("/api/orphans", get(reconcile::orphans))
         .route("/api/orphans/{orphan}", get(reconcile::orphan).delete(reconcile::delete_orphan))
+        .route("/api/replicas", get(reconcile::replicas))
         .route("/api/deletion-hold", get(reconcile::hold).put(reconcile::set_hold))
         .route("/api/events", get(events::follow))
         .route("/api/daemon", get(daemon::show))

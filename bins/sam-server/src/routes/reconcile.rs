@@ -1,10 +1,10 @@
 //! What a credential owns, compared with the records: sweeps and what they found. And the hold on
-//! deleting what nobody asked to delete.
+//! deleting what nobody asked to delete; and the servers that look after it.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
-use sam_api::{DeletionHold, Orphan, Page, SetDeletionHold, Sweep};
+use sam_api::{DeletionHold, Orphan, Page, Replica, SetDeletionHold, Sweep};
 use sam_core::hold::HoldRecord;
 use sam_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -69,6 +69,16 @@ pub(super) async fn delete_orphan(
     let deleting = app.sam.delete_orphan(id, &identity.caller()).await;
     let deleting = deleting.map_err(|error| hinted(error, ORPHANS))?;
     Ok((StatusCode::ACCEPTED, Json(project::orphan(&deleting)?)))
+}
+
+/// There are few: they fit one page.
+pub(super) async fn replicas(
+    State(app): State<App>,
+    _admin: Admin,
+) -> Result<Json<Page<Replica>>, ApiError> {
+    let known = app.sam.list_replicas().await?;
+    let items = known.iter().map(|known| project::replica(&known.record, &app.replica.id));
+    Ok(Json(Page::new(items.collect(), None)))
 }
 
 pub(super) async fn hold(
