@@ -197,7 +197,7 @@ async fn storm(
         span.as_secs_f64(),
         scale.workspaces,
         worked.as_secs_f64(),
-        history.count(" after "),
+        history.count("in vain"),
     );
     assert!(span < SPAN_MAX, "the storm took {span:?}");
     owned.into_iter().flatten().collect()
