@@ -35,6 +35,7 @@ use crate::plan::Plan;
 use crate::server::beside;
 
 const NAME: &str = "tests::chaos::whatever_is_killed_every_workspace_is_where_its_owner_asked";
+const SEEING: &str = "tests::chaos::a_process_that_is_left_over_is_seen";
 /// How much of the storm one workspace is worth.
 const SPAN_EACH: Duration = Duration::from_millis(300);
 /// The storm of the few is shorter: what a killed replica had claimed is left alone for 15 s after it.
@@ -97,7 +98,8 @@ pub(crate) fn trials(plan: Plan) -> Vec<Trial> {
             format!("{}\nseed {}: {why}", history.text(), scale.seed).into()
         })
     };
-    vec![trial(NAME, run)]
+    let seeing = || with_home(storm::a_process_that_is_left_over_is_seen);
+    vec![trial(NAME, run), trial(SEEING, seeing)]
 }
 
 /// Keeps what a run was, however it ends: the history, what a reader saw, and the log of the replicas.
@@ -197,7 +199,7 @@ async fn storm(
         span.as_secs_f64(),
         scale.workspaces,
         worked.as_secs_f64(),
-        history.count(" after "),
+        history.count("in vain"),
     );
     assert!(span < SPAN_MAX, "the storm took {span:?}");
     owned.into_iter().flatten().collect()

@@ -209,7 +209,10 @@ impl Owner<'_> {
                 return;
             }
             if found.state == WorkspaceState::Failed || took > patience {
-                self.note(format_args!("{name} is {} after {took:.1?}, not {state}", found.state));
+                self.note(format_args!(
+                    "{name} waited {took:.1?} in vain to be {state}, is {}",
+                    found.state
+                ));
                 return;
             }
             pause(LOOK_AGAIN).await;

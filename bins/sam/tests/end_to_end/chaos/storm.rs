@@ -8,7 +8,7 @@ use sam_core::entropy::SeededEntropy;
 
 use super::cluster::{Cluster, Ending};
 use super::history::History;
-use crate::deadline::{LIMIT, pause, until};
+use crate::deadline::{LIMIT, eventually, pause, until};
 use crate::home::Home;
 use crate::processes::{self, Role};
 
@@ -117,4 +117,15 @@ pub(super) fn machines(home: &Home) -> BTreeMap<String, Vec<Role>> {
         roles.sort();
     }
     machines
+}
+
+/// Shows that what is left over is seen, whatever else became of its node.
+pub(super) async fn a_process_that_is_left_over_is_seen(home: &Home) {
+    assert!(machines(home).is_empty());
+    let mut left_over =
+        home.command("sleep").arg("600").env("SAM_NODE_ID", "nd-1").spawn().unwrap();
+    let seen = BTreeMap::from([("nd-1".to_owned(), vec![Role::Other])]);
+    eventually("it is seen", async || (machines(home) == seen).then_some(())).await;
+    left_over.kill().await.unwrap();
+    assert!(machines(home).is_empty());
 }
