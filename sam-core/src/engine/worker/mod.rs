@@ -18,7 +18,7 @@ use super::resource::Resource;
 use super::stored::Stored as _;
 use crate::entropy::Entropy;
 use crate::error::{Report, Result};
-use crate::store::{Claim, ClaimRequest, Cursor, Feed, Kind, Rev, Store, WorkerId};
+use crate::store::{Claim, ClaimRequest, Cursor, Kind, Rev, Store, WorkerId};
 use crate::time::Clock;
 
 /// What bounds an engine.
@@ -249,10 +249,7 @@ impl Engine {
 
     /// A cursor past everything, so that `wait` completes only for what comes.
     async fn beyond_the_head(&self) -> Option<Cursor> {
-        match self.store().changes(None, 0).await {
-            Ok(Feed::Changes(changes)) => Some(Cursor::new(changes.head.epoch, Rev(u64::MAX))),
-            Ok(Feed::Stale { head, .. }) => Some(Cursor::new(head.epoch, Rev(u64::MAX))),
-            Err(_) => None,
-        }
+        let head = crate::store::head(self.store()).await.ok()?;
+        Some(Cursor::new(head.epoch, Rev(u64::MAX)))
     }
 }
