@@ -7,6 +7,7 @@ mod link;
 mod memory;
 
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,14 +37,14 @@ pub(crate) struct Client {
     http: Arc<dyn HttpTransport>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// GitHub's clock less ours, by the last answer that carried a date.
+    skew_micros: AtomicI64,
 }
 
 #[derive(Default)]
 struct State {
     limits: Limits,
     memory: Memory,
-    /// GitHub's clock less ours, in microseconds, by the last answer that carried a date.
-    skew_micros: i64,
 }
 
 /// Whom a request is from, and how it proves it.
@@ -133,7 +134,7 @@ impl Client {
         http: Arc<dyn HttpTransport>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { endpoints, http, clock, state: Mutex::default() }
+        Self { endpoints, http, clock, state: Mutex::default(), skew_micros: AtomicI64::new(0) }
     }
 
     pub(crate) const fn endpoints(&self) -> &Endpoints {
@@ -146,7 +147,7 @@ impl Client {
 
     /// Returns GitHub's time: ours, moved by what its last answer said.
     pub(crate) fn github_now(&self) -> Timestamp {
-        let skew = self.lock().skew_micros;
+        let skew = self.skew_micros.load(Ordering::Relaxed);
         Timestamp::from_micros(self.clock.now().as_micros().saturating_add(skew))
     }
 
@@ -217,7 +218,7 @@ impl Client {
             let skew = date.as_micros().saturating_sub(self.clock.now().as_micros());
             // A date has whole seconds: less than two of difference is none.
             let skew = if skew.unsigned_abs() < 2_000_000 { 0 } else { skew };
-            self.lock().skew_micros = skew;
+            self.skew_micros.store(skew, Ordering::Relaxed);
         }
         Ok(response)
     }
