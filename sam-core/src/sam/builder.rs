@@ -8,6 +8,7 @@ use super::{Parts, Sam};
 use crate::Secret;
 use crate::auth::BootKey;
 use crate::compute::{ComputeProvider, Labels};
+use crate::delivery::{DeliveryHandler, DeliveryResource, InboxResource};
 use crate::engine::{Engine, EngineConfig};
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +44,7 @@ pub struct SamBuilder {
     control_urls: ControlUrls,
     installation: String,
     scopes: Vec<Scope>,
+    deliveries: Option<Arc<dyn DeliveryHandler>>,
 }
 
 impl SamBuilder {
@@ -59,6 +61,7 @@ impl SamBuilder {
             control_urls: ControlUrls::new(["memory:"]),
             installation: "local".to_owned(),
             scopes: Vec::new(),
+            deliveries: None,
         }
     }
 
@@ -144,6 +147,14 @@ impl SamBuilder {
         self
     }
 
+    /// Sets what is done with deliveries, such as webhooks; [`Sam::deliveries`] receives them. Without
+    /// it they are kept, and wait for a process that has it.
+    #[must_use]
+    pub fn deliveries(mut self, handler: Arc<dyn DeliveryHandler>) -> Self {
+        self.deliveries = Some(handler);
+        self
+    }
+
     /// Checks that the parts agree and puts them together.
     ///
     /// # Errors
@@ -197,15 +208,19 @@ impl SamBuilder {
             Arc::clone(&entropy),
             worker,
             self.engine,
-        )
-        .with_resource(node)
-        .with_resource(workspace)
-        .with_resource(RequestResource)
-        .with_resource(SpendResource::new(store()))
-        .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
-        .with_resource(OrphanResource::new(Arc::clone(&reach), policy));
+        );
+        let engine = with_deliveries(engine, store(), self.deliveries, &policy)
+            .with_resource(node)
+            .with_resource(workspace)
+            .with_resource(RequestResource)
+            .with_resource(SpendResource::new(store()))
+            .with_resource(SweepResource::new(
+                Arc::clone(&reach),
+                Arc::clone(&clock),
+                policy.clone(),
+            ))
+            .with_resource(OrphanResource::new(Arc::clone(&reach), policy));
         let (store, compute) = (self.store, layered);
-        let sweeps_known = AtomicBool::new(false);
         Ok(Sam(Arc::new(Parts {
             store,
             compute,
@@ -214,8 +229,22 @@ impl SamBuilder {
             boot_key,
             engine,
             reach,
-            sweeps_known,
+            sweeps_known: AtomicBool::new(false),
         })))
+    }
+}
+
+/// Lets an engine carry deliveries, and handle them where the host said how.
+fn with_deliveries(
+    engine: Engine,
+    store: Arc<dyn Store>,
+    handler: Option<Arc<dyn DeliveryHandler>>,
+    policy: &Policy,
+) -> Engine {
+    let engine = engine.with_resource(DeliveryResource);
+    match handler {
+        Some(handler) => engine.with_resource(InboxResource::new(store, handler, policy.clone())),
+        None => engine,
     }
 }
 

@@ -20,6 +20,7 @@ pub use self::feed::FeedItem;
 pub(crate) use self::nodes::BOOT_GENERATION;
 use crate::auth::BootKey;
 use crate::compute::ComputeProvider;
+use crate::delivery::Deliveries;
 use crate::engine::{Engine, Stepped};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +79,16 @@ impl Sam {
     /// come from.
     pub fn builder(store: Arc<dyn Store>, compute: Arc<dyn ComputeProvider>) -> SamBuilder {
         SamBuilder::new(store, compute)
+    }
+
+    /// Returns what receives deliveries, such as webhooks, into this store.
+    pub fn deliveries(&self) -> Deliveries {
+        let parts = &*self.0;
+        Deliveries::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.clock),
+            Arc::clone(&parts.entropy),
+        )
     }
 
     /// Carries one due record as far as it can go without waiting.

@@ -1,11 +1,13 @@
 //! Webhooks: a request is checked over its raw bytes, and becomes a [`Delivery`].
 //!
-//! A receiver checks, keeps the delivery durably under its [`DeliveryId`], answers within a second,
-//! and works afterwards: GitHub waits ten seconds, sends nothing again by itself, and repeats the id
-//! when it is asked to. [`Delivery::event`] says what happened.
+//! A receiver checks, keeps the delivery durably ([`Delivery::queued`], for
+//! [`sam_core::delivery::Deliveries`]), answers within a second, and works afterwards: GitHub waits ten
+//! seconds, sends nothing again by itself, and repeats the id when it is asked to. [`Delivery::event`]
+//! says what happened.
 
 mod error;
 mod event;
+mod queue;
 
 use std::fmt;
 use std::str::FromStr;

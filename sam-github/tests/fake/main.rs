@@ -6,6 +6,8 @@
 mod support;
 
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod git;
 #[cfg(test)]
 mod repositories;
