@@ -99,9 +99,12 @@ impl Limits {
         limit.until.saturating_sub(now)
     }
 
-    /// Forgets the pauses of a credential whose call passed.
-    pub(super) fn passed(&mut self, who: &Arc<str>) {
-        self.0.remove(who);
+    /// Forgets the pauses of a credential whose call passed, unless one is under way: then the call
+    /// was sent before it.
+    pub(super) fn passed(&mut self, who: &Arc<str>, now: Duration) {
+        if self.0.get(who).is_some_and(|limit| limit.until <= now) {
+            self.0.remove(who);
+        }
     }
 }
 
@@ -157,7 +160,10 @@ mod tests {
             now += wait;
             limits.check(&who, now, "x").unwrap();
         }
-        limits.passed(&who);
+        limits.passed(&who, now);
         assert_eq!(limits.hit(&who, Pause::Growing, now), Duration::from_mins(1));
+        // One that was sent before the limit and passes after it changes nothing.
+        limits.passed(&who, now);
+        limits.check(&who, now, "x").unwrap_err();
     }
 }

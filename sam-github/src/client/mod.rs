@@ -265,7 +265,7 @@ impl Client {
             .and_then(|next| self.endpoints.api_path(next).map(str::to_owned));
         let answer = Answer { body: response.body().clone(), next };
         let mut state = self.lock();
-        state.limits.passed(&credential.who);
+        state.limits.passed(&credential.who, self.clock.monotonic());
         if let Some(etag) = response.headers().get(header::ETAG).filter(|_| call.remembered) {
             state.memory.keep(&credential.who, path, etag.clone(), answer.clone());
         }
