@@ -264,8 +264,13 @@ impl Client {
         let next = next_of(response.headers())
             .and_then(|next| self.endpoints.api_path(next).map(str::to_owned));
         let answer = Answer { body: response.body().clone(), next };
+        let (now, github_now) = (self.clock.monotonic(), self.github_now());
         let mut state = self.lock();
-        state.limits.passed(&credential.who, self.clock.monotonic());
+        state.limits.passed(&credential.who, now);
+        // The last of so many: the next one would be refused.
+        if let Some(wait) = limits::exhausted(response.headers(), github_now) {
+            state.limits.hit(&credential.who, limits::Pause::For(wait), now);
+        }
         if let Some(etag) = response.headers().get(header::ETAG).filter(|_| call.remembered) {
             state.memory.keep(&credential.who, path, etag.clone(), answer.clone());
         }

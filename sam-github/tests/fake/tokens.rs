@@ -230,6 +230,36 @@ async fn an_announced_limit_is_kept_without_asking() {
 }
 
 #[tokio::test]
+async fn after_the_last_request_of_an_hour_none_is_sent_until_the_next() {
+    let (clock, github, app) = parts();
+    let reset = (START.as_secs_unsigned() + 600).to_string();
+    let last = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset.as_str())];
+    let mut good = answer(200, &last, "");
+    *good.body_mut() = github.answer(&own_request(&app, "/app").await).into_body();
+    github.answer_next("GET", "/app", good);
+    app.info().await.unwrap();
+    let asked = github.asked().len();
+    let error = app.info().await.unwrap_err();
+    assert_eq!(error.retry(), Retry::After(Duration::from_secs(601)));
+    // A token that is not there yet cannot be made meanwhile.
+    let error = app.repositories(INSTALLATION, None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(github.asked().len(), asked);
+    clock.advance(Duration::from_secs(601));
+    app.info().await.unwrap();
+    app.repositories(INSTALLATION, None).await.unwrap();
+}
+
+/// A request of the App's own, by hand.
+async fn own_request(app: &GithubApp, path: &str) -> http::Request<bytes::Bytes> {
+    let token = app.jwt().await.unwrap();
+    http::Request::get(format!("{}{path}", app.endpoints().api()))
+        .header("authorization", format!("Bearer {}", token.expose()))
+        .body(bytes::Bytes::new())
+        .unwrap()
+}
+
+#[tokio::test]
 async fn each_status_is_an_error_that_says_what_to_do() {
     let (clock, github, app) = parts();
     for (status, kind, retry) in [
