@@ -261,6 +261,7 @@ mod deliveries {
         host.run(MINUTE);
         assert_eq!(host.ended(), ["one", "four"]);
         assert_eq!(host.begun(), 2);
+        assert_eq!(host.state("one"), Some(DeliveryState::Done));
     }
 
     #[test]

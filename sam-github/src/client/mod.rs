@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use sam_core::http::HttpTransport;
@@ -60,6 +62,13 @@ impl Credential {
     pub(crate) fn bearer(who: impl Into<Arc<str>>, token: &Secret<String>) -> Self {
         let header = Secret::new(format!("Bearer {}", token.expose()));
         Self { who: who.into(), header, secret: token.clone() }
+    }
+
+    /// The id and the secret of a client, for what clients ask.
+    pub(crate) fn basic(id: &str, secret: &Secret<String>) -> Self {
+        let pair = Secret::new(format!("{id}:{}", secret.expose()));
+        let header = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
+        Self { who: format!("client:{id}").into(), header, secret: secret.clone() }
     }
 
     /// A user's token, known by its hash.
@@ -200,7 +209,10 @@ impl Client {
         if response.status().is_success() {
             return Ok(response.into_body());
         }
-        Err(answer::refused(&call, &response, None))
+        match limits::pause(&response, self.github_now()) {
+            Some(limits::Pause::For(wait)) => Err(answer::limited(&call, &response, wait)),
+            Some(limits::Pause::Growing) | None => Err(answer::refused(&call, &response, None)),
+        }
     }
 
     async fn exchange(
