@@ -175,7 +175,7 @@ mod deliveries {
     fn done<T>(work: impl Future<Output = T>) -> T {
         let mut work = Box::pin(work);
         let mut context = Context::from_waker(Waker::noop());
-        for _ in 0..10_000 {
+        for _ in 0..1_000_000 {
             if let Poll::Ready(value) = work.as_mut().poll(&mut context) {
                 return value;
             }
@@ -262,6 +262,20 @@ mod deliveries {
         assert_eq!(host.ended(), ["one", "four"]);
         assert_eq!(host.begun(), 2);
         assert_eq!(host.state("one"), Some(DeliveryState::Done));
+    }
+
+    #[test]
+    fn two_hundred_at_once_for_one_stream_are_all_kept() {
+        let mut host = Host::new();
+        let all: Vec<NewDelivery> = (0..200).map(|n| delivery(&format!("d{n:03}"), "1")).collect();
+        let receiving = all.iter().map(|new| host.deliveries.receive(new));
+        let received = done(futures_util::future::join_all(receiving));
+        assert!(received.iter().all(|one| matches!(one, Ok(Received::Queued))));
+        host.run(MINUTE);
+        let mut ended = host.ended();
+        ended.sort();
+        ended.dedup();
+        assert_eq!((ended.len(), host.begun()), (200, 200));
     }
 
     #[test]

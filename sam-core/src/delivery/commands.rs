@@ -14,8 +14,9 @@ use crate::store::{
 };
 use crate::time::Clock;
 
-/// Most times a command begins anew because somebody else changed what it changes.
-const CONFLICTS_MAX: usize = 16;
+/// Most times a command begins anew because somebody else changed what it changes: each time one
+/// of those who want the same stream gets through, so as many may come at once.
+const CONFLICTS_MAX: usize = 256;
 /// How long a sender is asked to wait when a stream is full.
 const FULL_PAUSE: Duration = Duration::from_mins(1);
 

@@ -19,6 +19,41 @@ use crate::time::Timestamp;
 /// done must be repeatable: with the delivery's id as the key of what it causes, it is done once.
 /// `Ok` also for what is ignored. An error whose retry is `Never` ends it as failed, any other is
 /// tried again; the rest of the stream waits meanwhile.
+///
+/// ```
+/// use std::sync::Arc;
+/// use async_trait::async_trait;
+/// use sam_core::compute::MemoryCompute;
+/// use sam_core::delivery::{DeliveryHandler, DeliveryRecord, NewDelivery, Received};
+/// use sam_core::store::MemoryStore;
+/// use sam_core::time::{ManualClock, Timestamp};
+/// use sam_core::{Result, Sam};
+///
+/// #[derive(Debug)]
+/// struct Print;
+///
+/// #[async_trait]
+/// impl DeliveryHandler for Print {
+///     async fn handle(&self, delivery: &DeliveryRecord) -> Result<()> {
+///         println!("{} {}: {}", delivery.event, delivery.id, delivery.body);
+///         Ok(())
+///     }
+/// }
+///
+/// # futures_util::future::FutureExt::now_or_never(async {
+/// let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
+/// let store = Arc::new(MemoryStore::new(clock.clone()));
+/// let sam = Sam::builder(store, Arc::new(MemoryCompute::new()))
+///     .clock(clock)
+///     .deliveries(Arc::new(Print))
+///     .build()?;
+/// let push = NewDelivery::new("github", "d-1", "push", "{}").with_stream("repository-7");
+/// assert_eq!(sam.deliveries().receive(&push).await?, Received::Queued);
+/// assert!(matches!(sam.deliveries().receive(&push).await?, Received::Duplicate(_)));
+/// sam.step().await?;
+/// # Ok::<(), sam_core::Error>(())
+/// # }).unwrap().unwrap();
+/// ```
 #[async_trait]
 pub trait DeliveryHandler: fmt::Debug + Send + Sync + 'static {
     /// Handles a delivery.
