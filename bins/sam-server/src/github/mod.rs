@@ -1,9 +1,12 @@
 //! What an installation is told of its GitHub App.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use sam_core::http::HttpTransport;
+use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
-use sam_github::{Endpoints, Issuer, PrivateKey, WebhookSecrets};
+use sam_github::{Endpoints, GithubApp, Issuer, PrivateKey, Rs256Signer, WebhookSecrets};
 
 /// The GitHub App of an installation, as far as it is configured. Each variable is also read with
 /// `GH_` in place of `GITHUB_`, because some hosts reserve that prefix for themselves.
@@ -107,6 +110,27 @@ impl GithubSettings {
         };
         read.map_err(Error::from)
     }
+
+    /// Returns the App, or `None` where its number or its key is not set. The transport is asked for
+    /// only where there is an App.
+    ///
+    /// # Errors
+    /// `BadInput` saying what the key is instead, when it cannot be used; what the transport says.
+    pub fn app(
+        &self,
+        http: impl FnOnce() -> Result<Arc<dyn HttpTransport>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Option<GithubApp>> {
+        let has_key = self.key.is_some() || self.key_path.is_some();
+        let Some(issuer) = self.issuer.clone().filter(|_| has_key) else { return Ok(None) };
+        let signer = self.private_key().and_then(|key| Ok(Rs256Signer::new(&key)?));
+        let in_file = self.key_path.is_some();
+        let variable =
+            if in_file { "GITHUB_APP_PRIVATE_KEY_PATH" } else { "GITHUB_APP_PRIVATE_KEY" };
+        let signer = signer.map_err(named(variable))?;
+        let app = GithubApp::builder(issuer, Arc::new(signer)).endpoints(self.endpoints.clone());
+        Ok(Some(app.build(http()?, clock)))
+    }
 }
 
 fn webhook_secrets(
@@ -135,7 +159,7 @@ fn named(variable: &'static str) -> impl Fn(Error) -> Error {
 mod tests {
     use super::*;
 
-    const PEM: &str = include_str!("../../../sam-github/tests/keys/rsa2048.pkcs1.pem");
+    const PEM: &str = include_str!("../../../../sam-github/tests/keys/rsa2048.pkcs1.pem");
 
     fn with(variables: &[(&str, &str)]) -> Result<GithubSettings> {
         GithubSettings::from_environment(|name| {
