@@ -1,4 +1,6 @@
-//! What an installation is told of its GitHub App.
+//! The GitHub App of an installation: what the installation is told of it, and its deliveries.
+
+mod inbox;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +9,9 @@ use sam_core::http::HttpTransport;
 use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
 use sam_github::{Endpoints, GithubApp, Issuer, PrivateKey, Rs256Signer, WebhookSecrets};
+
+pub use self::inbox::GithubDeliveries;
+pub(crate) use self::inbox::new_delivery;
 
 /// The GitHub App of an installation, as far as it is configured. Each variable is also read with
 /// `GH_` in place of `GITHUB_`, because some hosts reserve that prefix for themselves.
