@@ -27,7 +27,7 @@ use crate::after_start::{look_at_resting, miss_links};
 use crate::app::{App, AppParts};
 use crate::daemon::DaemonFacts;
 use crate::deadline;
-use crate::github::{GithubDeliveries, GithubSettings};
+use crate::github::{GithubDeliveries, GithubSettings, forget_changed};
 use crate::installation::{Installation, make_directory, nodes_id};
 use crate::listen::OwnerSocket;
 use crate::replica::{self, Links};
@@ -272,6 +272,10 @@ impl Start {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(looking_after));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(links.keep()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(self.app.clone())));
+        if let Some(github) = self.app.github.clone() {
+            let following = forget_changed(self.app.sam.clone(), github);
+            tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
+        }
         self.app.sam.run(shutdown.cancelled()).await?;
         // Agents that come back look for another replica, not for us.
         if self.backing.is_shared

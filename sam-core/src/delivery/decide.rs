@@ -121,14 +121,10 @@ impl Step<'_> {
     fn failed(&self, error: &Error) -> DeliveryDecision {
         let told = ErrorRecord::from(error).or_operation("handle_delivery");
         let attempts = self.delivery.attempts;
-        let pause = match error.retry() {
-            Retry::Never => return self.given_up(told),
-            Retry::Backoff | Retry::After(_) if attempts >= DeliveryRecord::ATTEMPTS_MAX => {
-                return self.given_up(told);
-            }
-            Retry::After(pause) => pause.min(self.policy.backoff_max),
-            Retry::Backoff => self.policy.backoff(attempts),
-        };
+        if error.retry() == Retry::Never || attempts >= DeliveryRecord::ATTEMPTS_MAX {
+            return self.given_up(told);
+        }
+        let pause = self.policy.pause_after(error, attempts);
         let next = DeliveryRecord {
             retry_at: Some(self.now.plus(pause)),
             error: Some(told),

@@ -1,5 +1,6 @@
 //! The GitHub App of an installation: what the installation is told of it, and its deliveries.
 
+mod follow;
 mod inbox;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
 use sam_github::{Endpoints, GithubApp, Issuer, PrivateKey, Rs256Signer, WebhookSecrets};
 
+pub(crate) use self::follow::forget_changed;
 pub use self::inbox::GithubDeliveries;
 pub(crate) use self::inbox::new_delivery;
 
