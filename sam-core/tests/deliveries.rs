@@ -18,10 +18,10 @@ mod deliveries {
     use sam_core::entropy::SeededEntropy;
     use sam_core::store::{
         ClaimRequest, Claims, Commit, CommitError, Committed, Cursor, Due, Feed, Lease, ListQuery,
-        MemoryStore, Record, RecordKey, Rev, Store,
+        MemoryStore, Record, RecordKey, Rev, Revise as _, Store, WriteOp,
     };
     use sam_core::time::{Clock, ManualClock, Timestamp};
-    use sam_core::{Caller, CommitId, ErrorKind, Page, Result, Sam};
+    use sam_core::{Caller, CommitId, ErrorKind, Page, Restore, Result, Sam};
 
     struct Bench {
         clock: ManualClock,
@@ -284,6 +284,21 @@ mod deliveries {
         assert!(!bench.has_payload("a"));
         bench.pass(DeliveryRecord::DONE_KEPT);
         assert_eq!(now(bench.sam.delivery("a")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_restored_replacement_goes_on_with_deliveries_and_a_copy_forgets_them() {
+        let bench = Bench::new();
+        bench.receive(event("a", "issues"));
+        let now_is = bench.clock.now();
+        for key in [DeliveryRecord::key_of("a"), DeliveryPayload::key_of("a")] {
+            let record = now(bench.store.load(&key)).unwrap().unwrap();
+            let replaced = Restore::replace("ann", now_is);
+            assert_eq!(replaced.revise(&record).unwrap(), None, "{key}");
+            assert!(replaced.keeps_claims(&key.kind));
+            let copied = Restore::copy(now_is).revise(&record).unwrap().unwrap();
+            assert_eq!((copied.key, copied.op), (key, WriteOp::Delete));
+        }
     }
 
     #[test]

@@ -15,9 +15,9 @@ use crate::policy::Policy;
 use crate::store::{Due, Expect, Write};
 use crate::time::Timestamp;
 
-/// Between two looks of one whose turn has not come. Those before it wake it; this makes good what was
-/// missed.
-const TURN_POLL: Duration = Duration::from_mins(1);
+/// Between two looks of one whose turn has not come. Those before it wake it when they end, whatever
+/// crashes, so this only makes good what nobody thought of; a look reads the whole line.
+const TURN_POLL: Duration = Duration::from_mins(15);
 
 /// Decides what is next for a delivery.
 pub fn decide(

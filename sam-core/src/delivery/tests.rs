@@ -63,7 +63,7 @@ fn what_becomes_of_a_delivery() {
     let cases = [
         (Received, 0, 0, 0, None, "look"),
         (Received, 0, 0, 0, Some(free()), "delivery_queued 1, handle"),
-        (Received, 0, 0, 0, Some(line(true, None, None)), "rest 60s"),
+        (Received, 0, 0, 0, Some(line(true, None, None)), "rest 900s"),
         (
             Received,
             0,

@@ -164,6 +164,8 @@ fn named(variable: &'static str) -> impl Fn(Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use sam_core::time::Timestamp;
+
     use super::*;
 
     const PEM: &str = include_str!("../../../../sam-github/tests/keys/rsa2048.pkcs1.pem");
@@ -187,6 +189,32 @@ mod tests {
         with(&[("GITHUB_APP_ID", "7"), ("GH_APP_ID", "7")]).unwrap();
         let error = with(&[("GITHUB_APP_ID", "7"), ("GH_APP_ID", "8")]).unwrap_err();
         assert!(error.to_string().contains("GH_APP_ID"), "{error}");
+    }
+
+    #[test]
+    fn an_app_is_made_of_a_number_and_a_key_and_one_that_cannot_be_read_stops_the_start() {
+        let made = |variables: &[(&str, &str)]| {
+            let http: Arc<dyn HttpTransport> = Arc::new(sam_core::http::ScriptedHttp::new());
+            let clock = Arc::new(sam_core::time::ManualClock::new(Timestamp::EPOCH));
+            with(variables).unwrap().app(|| Ok(http), clock)
+        };
+        let (id, key) = (("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", PEM));
+        assert_eq!(made(&[id, key]).unwrap().unwrap().to_string(), "App 7 at https://github.com");
+        assert!(made(&[id]).unwrap().is_none());
+        assert!(made(&[key]).unwrap().is_none());
+        for (variable, value) in [
+            ("GITHUB_APP_PRIVATE_KEY", "canary"),
+            ("GITHUB_APP_PRIVATE_KEY_PATH", "/nowhere/canary.pem"),
+        ] {
+            let error = made(&[id, (variable, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BadInput);
+            assert!(error.to_string().starts_with(&format!("{variable}: ")), "{error}");
+            assert!(error.hint().is_some());
+        }
+        // Nobody is asked for a transport that nobody needs.
+        let clock = Arc::new(sam_core::time::ManualClock::new(Timestamp::EPOCH));
+        let no_http = || Err(Error::new(ErrorKind::Bug, "it was asked for"));
+        assert!(with(&[id]).unwrap().app(no_http, clock).unwrap().is_none());
     }
 
     #[test]
