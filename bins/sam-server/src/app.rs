@@ -8,6 +8,7 @@ use sam_core::Sam;
 use sam_core::auth::ChallengeKey;
 use sam_core::replica::{ControlUrls, Replica};
 use sam_core::time::Timestamp;
+use sam_github::{GithubApp, WebhookSecrets};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -39,6 +40,10 @@ pub struct AppParts {
     pub upkeep: Option<Arc<dyn Upkeep>>,
     /// When it started.
     pub started_at: Timestamp,
+    /// The GitHub App, where one is configured.
+    pub github: Option<GithubApp>,
+    /// What webhooks are checked with; refuses all where there is no secret.
+    pub webhook_secrets: WebhookSecrets,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// Ends streams and links when it is cancelled.

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use sam_core::{Error, ErrorKind, Policy, Result, Secret};
 use serde::Deserialize;
 
+use crate::github::GithubSettings;
 use crate::installation;
 use crate::settings::PolicySettings;
 use crate::store::StorePlan;
@@ -31,6 +32,8 @@ pub struct ServerConfig {
     pub nodes_dir: PathBuf,
     /// Where other replicas reach this one; `http://` and the listening address when absent.
     pub replica_url: Option<String>,
+    /// The GitHub App, as far as there is one.
+    pub github: GithubSettings,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// The program that becomes holder and agent of local nodes.
@@ -181,6 +184,7 @@ impl ServerConfig {
             keys_file: data_dir.join(installation::FILE),
             nodes_dir: data_dir.join("nodes"),
             data_dir,
+            github: GithubSettings::default(),
             store: StorePlan::Embedded,
             replica_url: None,
             local_repos: false,
@@ -250,6 +254,7 @@ impl ServerConfig {
                 .or(file.listen)
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070))),
             data_dir,
+            github: GithubSettings::from_environment(environment)?,
             local_repos: flags.allow_local_repos.or(file.allow_local_repos).unwrap_or(false),
             agent_command: vec![agent.into_os_string()],
             environment: node_environment(),

@@ -9,6 +9,7 @@ use sam_core::workspace::WorkspaceState;
 use sam_core::{Policy, Report, Result, Sam};
 
 use crate::deadline;
+use crate::github::GithubSettings;
 use crate::installation;
 use crate::listen::OwnerSocket;
 use crate::routes::router;
@@ -19,7 +20,7 @@ use crate::store::StorePlan;
 pub const SOCKET: &str = "daemon.sock";
 
 /// What a daemon is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DaemonConfig {
     /// The directory it serves.
@@ -32,6 +33,8 @@ pub struct DaemonConfig {
     pub idle: Duration,
     /// What decisions about workspaces and nodes follow.
     pub policy: Policy,
+    /// The GitHub App, as far as there is one.
+    pub github: GithubSettings,
 }
 
 impl DaemonConfig {
@@ -39,7 +42,8 @@ impl DaemonConfig {
     pub fn new(data_dir: PathBuf, agent_command: Vec<OsString>) -> Self {
         let idle = Duration::from_mins(10);
         let policy = Policy::default();
-        Self { data_dir, agent_command, environment: Vec::new(), idle, policy }
+        let github = GithubSettings::default();
+        Self { data_dir, agent_command, environment: Vec::new(), idle, policy, github }
     }
 
     /// Sets what nodes inherit of the environment.
@@ -53,6 +57,13 @@ impl DaemonConfig {
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Sets its GitHub App.
+    #[must_use]
+    pub fn with_github(mut self, github: GithubSettings) -> Self {
+        self.github = github;
         self
     }
 
@@ -90,6 +101,7 @@ pub async fn run(
         agent_command: config.agent_command,
         environment: config.environment,
         local_repos: true,
+        github: config.github,
         replica_url: String::new(),
         policy: config.policy,
         is_daemon: true,

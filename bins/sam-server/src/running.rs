@@ -10,10 +10,12 @@ use sam_agent::controller::{Controller, ControllerConfig, Replicas};
 use sam_agent::wire::ServerKey;
 use sam_core::auth::ChallengeKey;
 use sam_core::entropy::Entropy;
+use sam_core::http::HttpTransport;
 use sam_core::keys::{Ed25519Signer, Ed25519Verifier, Signer as _};
 use sam_core::replica::{ControlUrls, InstallationRecord, Replica};
 use sam_core::time::Clock;
 use sam_core::{NodeId, Policy, Report, Result, Sam, Secret};
+use sam_providers::http::{Http, HttpConfig};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
 use sam_providers::system::{OsEntropy, SystemClock};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -25,6 +27,7 @@ use crate::after_start::{look_at_resting, miss_links};
 use crate::app::{App, AppParts};
 use crate::daemon::DaemonFacts;
 use crate::deadline;
+use crate::github::{GithubDeliveries, GithubSettings, forget_changed};
 use crate::installation::{Installation, make_directory, nodes_id};
 use crate::listen::OwnerSocket;
 use crate::replica::{self, Links};
@@ -49,6 +52,7 @@ pub(crate) struct Plan {
     pub(crate) agent_command: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) local_repos: bool,
+    pub(crate) github: GithubSettings,
     /// Where other replicas reach this one; empty where there are none.
     pub(crate) replica_url: String,
     pub(crate) policy: Policy,
@@ -179,6 +183,7 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
             .with_environment(plan.environment.clone()),
     );
     let control_urls = ControlUrls::new(own_urls(plan));
+    let github = plan.github.app(http, Arc::clone(clock))?;
     let sam = Sam::builder(Arc::clone(&backing.store), Arc::new(compute))
         .clock(Arc::clone(clock))
         .entropy(Arc::clone(entropy))
@@ -187,6 +192,7 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
         .control_urls(control_urls.clone())
         .installation(installation.id.clone())
         .policy(plan.policy.clone())
+        .deliveries(Arc::new(GithubDeliveries::new(github.clone())))
         .build()?;
     directory.ask(sam.clone());
     let access = if plan.is_daemon {
@@ -204,10 +210,18 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
         control_urls,
         upkeep: Some(Arc::clone(&backing.upkeep)),
         started_at: clock.now(),
+        github,
+        webhook_secrets: plan.github.webhook_secrets.clone(),
         local_repos: plan.local_repos,
         shutdown: CancellationToken::new(),
         daemon: plan.is_daemon.then(|| DaemonFacts { data_dir: plan.data_dir.clone() }),
     }))
+}
+
+/// Makes the transport of the process. It reads the certificates of the system, so a process that
+/// speaks to nobody does without.
+fn http() -> Result<Arc<dyn HttpTransport>> {
+    Ok(Arc::new(Http::new(&HttpConfig::default())?))
 }
 
 /// What the store must say of the installation, or is told.
@@ -258,6 +272,10 @@ impl Start {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(looking_after));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(links.keep()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(self.app.clone())));
+        if let Some(github) = self.app.github.clone() {
+            let following = forget_changed(self.app.sam.clone(), github);
+            tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
+        }
         self.app.sam.run(shutdown.cancelled()).await?;
         // Agents that come back look for another replica, not for us.
         if self.backing.is_shared

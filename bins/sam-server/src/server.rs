@@ -109,6 +109,7 @@ fn plan(
         agent_command: config.agent_command,
         environment: config.environment,
         local_repos: config.local_repos,
+        github: config.github,
         replica_url,
         policy: config.policy,
         is_daemon: false,

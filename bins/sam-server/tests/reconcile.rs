@@ -21,6 +21,7 @@ mod reconcile {
     use sam_core::time::{Clock, ManualClock, Timestamp};
     use sam_core::workspace::NewWorkspace;
     use sam_core::{Caller, NodeId, Sam, Secret};
+    use sam_github::WebhookSecrets;
     use sam_server::{Access, App, AppParts};
     use serde_json::{Value, json};
     use sha2::{Digest as _, Sha256};
@@ -59,6 +60,8 @@ mod reconcile {
                 control_urls: ControlUrls::new(["memory:"]),
                 upkeep: None,
                 started_at: clock.now(),
+                github: None,
+                webhook_secrets: WebhookSecrets::none(),
                 local_repos: false,
                 shutdown: CancellationToken::new(),
                 daemon: None,

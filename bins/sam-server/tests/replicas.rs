@@ -24,6 +24,7 @@ mod replicas {
     use sam_core::time::{Clock as _, ManualClock};
     use sam_core::workspace::{NewWorkspace, WorkspaceState};
     use sam_core::{Caller, CommitId, Error, ErrorKind, Page, Policy, Result, Sam, Secret};
+    use sam_github::WebhookSecrets;
     use sam_providers::system::SystemClock;
     use sam_server::config::ServerConfig;
     use sam_server::{Access, App, AppParts, Backing, Schema, Upkeep, server};
@@ -390,6 +391,8 @@ mod replicas {
             control_urls: ControlUrls::new(["memory:"]),
             upkeep: None,
             started_at: clock.now(),
+            github: None,
+            webhook_secrets: WebhookSecrets::none(),
             local_repos: false,
             shutdown: shutdown.clone(),
             daemon: None,

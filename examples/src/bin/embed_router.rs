@@ -17,6 +17,7 @@ use sam_core::replica::{ControlUrls, Replica};
 use sam_core::store::MemoryStore;
 use sam_core::time::Clock as _;
 use sam_core::{Sam, Secret};
+use sam_github::WebhookSecrets;
 use sam_providers::system::{OsEntropy, SystemClock};
 use sam_server::{Access, App, AppParts};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,8 @@ fn app() -> anyhow::Result<Router> {
         control_urls: ControlUrls::new(["memory:"]),
         upkeep: None,
         started_at: clock.now(),
+        github: None,
+        webhook_secrets: WebhookSecrets::none(),
         local_repos: false,
         shutdown: CancellationToken::new(),
         daemon: None,
