@@ -1,7 +1,7 @@
 //! Random inventories of shared accounts, to prove the sweep: it never deletes what it must not, and
 //! finds everything it should.
 //!
-//! Each seed draws records and an account that holds our machines, those of other installations, of
+//! Each seed draws records and an account that holds our machines, volumes and names, those of other installations, of
 //! strangers, of before a restore and of deleted nodes, behind a provider that fails, answers from
 //! earlier and loses replies. The account itself knows what each thing is and judges every deletion.
 
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 
 use crate::compute::{Labels, ListOwned, MachineKey, MemoryCompute, OwnedResource, OwnedResources};
+use crate::dns::OwnedNames;
 use crate::engine::{Stepped, Stored as _, encode};
 use crate::entropy::SeededEntropy;
 use crate::error::{Effect, Error, ErrorKind, Result};
@@ -258,11 +259,12 @@ impl Case {
             let known = machine.provider_id.clone();
             self.put_node(&node(id, state, Some(known), self.clock.now()), Expect::Absent)?;
         }
-        // A volume shares the fate of its node, but is never recovered as one.
-        if truth != Truth::Recover && self.seed.below(3) == 0 {
-            let labels = machine.labels.clone();
-            let volume = OwnedResource::new(OwnedResource::VOLUME, self.name(), labels);
-            self.appear(Thing { resource: volume, truth });
+        // Volumes and names share the fate of their node, but are never recovered as one.
+        for sort in [OwnedResource::VOLUME, OwnedNames::SORT] {
+            if truth != Truth::Recover && self.seed.below(3) == 0 {
+                let resource = OwnedResource::new(sort, self.name(), machine.labels.clone());
+                self.appear(Thing { resource, truth });
+            }
         }
         self.appear(Thing { resource: machine, truth });
         Ok(())

@@ -145,12 +145,12 @@ pub(super) async fn take_all_away(
             assert!(!group.exists(), "left behind: {}", group.display());
         }
     }
-    // Sweeps come again and again, and the keys of requests are kept for a day.
+    // Sweeps come again and again, replicas are looked for, and the keys of requests are kept for a day.
     let mut due = Vec::new();
     let none = until(RECOVERY, async || {
         due = column(
             cluster,
-            "SELECT kind || ' ' || id FROM sam.lease WHERE kind NOT IN ('request', 'sweep')",
+            "SELECT kind || ' ' || id FROM sam.lease WHERE kind NOT IN ('replica', 'request', 'sweep')",
         )
         .await;
         due.is_empty().then_some(())
