@@ -40,8 +40,10 @@ impl Step<'_> {
             {
                 self.hand_back(node)
             }
-            // A node that cannot be made clean is given up.
-            Some(WorkspaceObservation::Removed { node: Ok(Some(node)), .. }) if deleting => {
+            // A node that cannot be made clean is given up, unless it goes already.
+            Some(WorkspaceObservation::Removed { node: Ok(Some(node)), .. })
+                if deleting && node.record.wish == NodeWish::Kept =>
+            {
                 self.give_up(node)
             }
             Some(WorkspaceObservation::Node(Err(_))) => Ok(self.patience()),

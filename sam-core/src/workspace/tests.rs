@@ -337,6 +337,12 @@ fn a_warm_node_is_taken_by_one_and_handed_back_clean() {
         panic!("it gives the node up");
     };
     assert_eq!(given_up.also.first().unwrap().event, "node_given_up");
+    // One that a person had deleted meanwhile is looked at again, and not written.
+    used.record = used.record.wished(NodeWish::Gone).moved_to(NodeState::Deleted, NOW);
+    let result = Err(Error::new(ErrorKind::NotFound, "the node is gone"));
+    let gone = WorkspaceObservation::Removed { result, node: Ok(Some(used.clone())) };
+    let looking = decide(&record, Some(&gone), NOW, &policy).unwrap();
+    assert!(matches!(looking, Decision::Look(_)), "{looking:?}");
     // A failed one leaves it, and nobody else gets it.
     (record.state, record.wish) = (WorkspaceState::Failed, WorkspaceWish::Running);
     let Decision::Write(left) = decide(&record, Some(&found), NOW, &policy).unwrap() else {
