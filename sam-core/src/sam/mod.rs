@@ -3,6 +3,7 @@
 mod builder;
 mod caller;
 mod feed;
+mod git;
 mod hold;
 mod nodes;
 mod orphans;
