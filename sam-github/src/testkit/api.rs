@@ -109,7 +109,7 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Outcome {
     let path: Vec<&str> = ask.path.iter().map(String::as_str).collect();
     match (asker, path.first().copied()) {
         (Asker::App, Some("app")) => app(world, ask, &path),
-        (Asker::App, Some("repos")) => installation_of(world, ask, &path),
+        (Asker::App, Some("repos" | "repositories")) => installation_of(world, ask, &path),
         (Asker::Installation(token), _) => installation(world, ask, &path, &token),
         (Asker::User(user), _) => as_user(world, ask, &path, user),
         (Asker::App, _) => Err((401, "A JSON web token could not be decoded")),
@@ -146,12 +146,24 @@ fn app(world: &mut World, ask: &Ask<'_>, path: &[&str]) -> Outcome {
 }
 
 fn installation_of(world: &World, ask: &Ask<'_>, path: &[&str]) -> Outcome {
-    let ("GET", ["repos", owner, name, "installation"]) = (ask.method.as_str(), path) else {
-        return Err((401, "A JSON web token could not be decoded"));
+    let of = |repo: u64| {
+        world.installations.keys().find(|id| world.of_installation(**id).contains(&repo))
     };
-    let repo = world.named(owner, name).ok_or(NOT_FOUND)?;
-    let has = |id: &u64| world.of_installation(*id).contains(&repo.id);
-    let id = world.installations.keys().find(|id| has(id)).ok_or(NOT_FOUND)?;
+    let repo = match (ask.method.as_str(), path) {
+        ("GET", ["repos", owner, name, "installation"]) => {
+            match (world.named(owner, name), world.former(owner, name)) {
+                (Some(repo), _) => repo.id,
+                (None, Some(id)) if of(id).is_some() => {
+                    let to = format!("{}/repositories/{id}/installation", world.api());
+                    return Ok(Reply::At(301, to));
+                }
+                _ => return Err(NOT_FOUND),
+            }
+        }
+        ("GET", ["repositories", id, "installation"]) => id.parse().map_err(|_| NOT_FOUND)?,
+        _ => return Err((401, "A JSON web token could not be decoded")),
+    };
+    let id = of(repo).ok_or(NOT_FOUND)?;
     Ok(Reply::One(200, shapes::installation(world, &world.installations[id])))
 }
 
