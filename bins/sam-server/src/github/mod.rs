@@ -1,5 +1,7 @@
 //! What an installation is told of its GitHub App.
 
+pub(crate) mod credentials;
+
 use std::path::Path;
 use std::sync::Arc;
 
