@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, Retry};
 use crate::spend::SpendCap;
 use crate::time::Timestamp;
 
@@ -82,6 +83,15 @@ impl Policy {
     pub fn backoff(&self, attempts: u32) -> Duration {
         let doubled = self.backoff_first.saturating_mul(1_u32 << attempts.min(16));
         doubled.min(self.backoff_max)
+    }
+
+    /// Returns the pause after a failure: what the error asks for, at most `backoff_max`, or that of the
+    /// `attempts`-th failure in a row.
+    pub fn pause_after(&self, error: &Error, attempts: u32) -> Duration {
+        match error.retry() {
+            Retry::After(pause) => pause.min(self.backoff_max),
+            Retry::Backoff | Retry::Never => self.backoff(attempts),
+        }
     }
 
     /// Returns the pause before looking again at something that has been so since `since`: a

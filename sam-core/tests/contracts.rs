@@ -11,8 +11,12 @@ mod contracts {
     };
 
     /// Traits with a contract and no suite, and why.
-    const WITHOUT_A_SUITE: [(&str, &str); 6] = [
+    const WITHOUT_A_SUITE: [(&str, &str); 7] = [
         ("Clock", "time itself cannot be tried without a clock that is trusted"),
+        (
+            "DeliveryHandler",
+            "what it does is the host's own; how it is asked is tried with the engine",
+        ),
         ("Entropy", "a test cannot tell good randomness from bad"),
         ("HttpTransport", "its suite needs a server, which the core has not"),
         ("Layer", "every provider's suite runs through every layer"),

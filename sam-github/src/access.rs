@@ -77,7 +77,7 @@ impl RepoAccess for GithubApp {
             outcome => outcome,
         };
         let token = token.map_err(|error| error.with_operation("access_token"))?;
-        Ok(AccessToken::new(token.token, token.expires_at))
+        Ok(AccessToken::new(token.token.clone(), token.expires_at))
     }
 
     async fn repositories(&self, query: &ListRepositories) -> Result<Page<RepoPath>> {

@@ -68,6 +68,7 @@ where
             if let Some((_, value)) = known.filter(|(_, value)| good(value)) {
                 return Ok(value.clone());
             }
+            slots.make_room();
             let slot = slots.by_key.entry(key.clone()).or_default();
             match slot.weak.as_ref().and_then(WeakShared::upgrade) {
                 Some(flight) => flight,
@@ -121,12 +122,28 @@ impl<K: Ord + Clone, V: Clone> Slots<K, V> {
             }
             None => {}
         }
-        while self.by_key.len() > VALUES_MAX {
-            let idle = self.by_key.iter().filter(|(_, slot)| slot.strong.is_none());
+    }
+
+    /// Lets go of what is idle, oldest first, where there is too much.
+    fn make_room(&mut self) {
+        if self.by_key.len() < VALUES_MAX {
+            return;
+        }
+        // First what was begun and left by all.
+        self.by_key.retain(|_, slot| slot.kept.is_some() || !slot.is_idle());
+        while self.by_key.len() >= VALUES_MAX {
+            let idle = self.by_key.iter().filter(|(_, slot)| slot.is_idle());
             let oldest = idle.min_by_key(|(_, slot)| slot.kept.as_ref().map_or(0, |(n, _)| *n));
             let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
             self.by_key.remove(&key);
         }
+    }
+}
+
+impl<V: Clone> Slot<V> {
+    /// Whether nobody waits for what it makes.
+    fn is_idle(&self) -> bool {
+        self.strong.is_none() && self.weak.as_ref().and_then(WeakShared::upgrade).is_none()
     }
 }
 
@@ -268,6 +285,29 @@ mod tests {
             assert_eq!(ask(&flights, &maker).await.unwrap(), 5);
             assert_eq!(maker.begun(), begun, "{abandoned:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_and_what_was_left_is_bounded() {
+        let flights = Flights::<usize, usize>::new(Abandoned::Dropped);
+        let count = || lock(&flights.slots).by_key.len();
+        for key in 0..VALUES_MAX + 50 {
+            let never = || future::pending().boxed();
+            let left = Box::pin(flights.value(&key, |_| true, never));
+            assert!(future::poll_immediate(left).await.is_none());
+        }
+        assert!(count() <= VALUES_MAX);
+        let waits = flights.value(&usize::MAX, |_| true, || future::pending().boxed());
+        let mut waits = Box::pin(waits);
+        assert!(future::poll_immediate(&mut waits).await.is_none());
+        for key in 0..VALUES_MAX + 50 {
+            flights.value(&key, |_| true, || future::ready(Ok(key)).boxed()).await.unwrap();
+        }
+        assert!(count() <= VALUES_MAX);
+        // The oldest went, the newest and the one that is waited for are there.
+        let slots = lock(&flights.slots);
+        assert!(!slots.by_key.contains_key(&0) && slots.by_key.contains_key(&usize::MAX));
+        assert!(slots.by_key.contains_key(&(VALUES_MAX + 49)));
     }
 
     #[tokio::test]

@@ -192,7 +192,7 @@ impl GithubApp {
         )?;
         let token = self.installation_token(&scope, VALID_FOR).await;
         let token = token.map_err(|error| error.with_operation("git_credential"))?;
-        Ok(Some(GitCredential { password: token.token, expires_at: token.expires_at }))
+        Ok(Some(GitCredential { password: token.token.clone(), expires_at: token.expires_at }))
     }
 }
 

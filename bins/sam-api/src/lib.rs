@@ -18,6 +18,7 @@ pub mod deadline;
 
 mod daemon;
 mod event;
+mod github;
 mod health;
 mod hold;
 mod node;
@@ -35,6 +36,10 @@ pub use sam_agent::wire;
 pub use self::client::{Client, IdempotencyKey, Target};
 pub use self::daemon::{DAEMON_READY_LINE, DaemonStatus, DaemonStopping, StartFailure};
 pub use self::event::{Change, Event, EventKind, ResourceKind};
+pub use self::github::{
+    Delivery, DeliveryOutcome, DeliveryReceipt, DeliveryState, GithubBranch, GithubInstallUrl,
+    GithubInstallation, GithubRepository,
+};
 pub use self::health::Health;
 pub use self::hold::{DeletionHold, SetDeletionHold};
 pub use self::node::{Node, NodeState};

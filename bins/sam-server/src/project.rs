@@ -1,9 +1,11 @@
 //! Records as the API shows them. Nothing is shown that is not named here.
 
 use sam_api::{
-    DeletionHold, Node, NodeState, OperationSummary, Orphan, OrphanReason, OrphanState, Replica,
-    Step, StepState, Sweep, SweepTally, Workspace, WorkspaceState, WorkspaceWish,
+    DeletionHold, Delivery, DeliveryOutcome, DeliveryState, GithubBranch, GithubInstallation,
+    GithubRepository, Node, NodeState, OperationSummary, Orphan, OrphanReason, OrphanState,
+    Replica, Step, StepState, Sweep, SweepTally, Workspace, WorkspaceState, WorkspaceWish,
 };
+use sam_core::delivery::{self, DeliveryRecord};
 use sam_core::engine::Stamped;
 use sam_core::hold::HoldRecord;
 use sam_core::node::{self, NodeRecord};
@@ -201,6 +203,79 @@ pub(crate) fn orphan(stamped: &Stamped<OrphanRecord>) -> Result<Orphan> {
         changed_at: record.state_at.into(),
         version: stamped.version,
     })
+}
+
+pub(crate) fn delivery(stamped: &Stamped<DeliveryRecord>) -> Result<Delivery> {
+    let record = &stamped.record;
+    Ok(Delivery {
+        id: record.id.clone(),
+        event: record.event.clone(),
+        repository: record.repository.clone(),
+        installation: record.installation.clone(),
+        branch: record.branch.clone(),
+        state: match record.state {
+            delivery::DeliveryState::Received => DeliveryState::Received,
+            delivery::DeliveryState::Queued => DeliveryState::Queued,
+            delivery::DeliveryState::Done => DeliveryState::Done,
+            delivery::DeliveryState::Failed => DeliveryState::Failed,
+            _ => return Err(newer("this state of a delivery")),
+        },
+        outcome: record.outcome.map(delivery_outcome).transpose()?,
+        superseded_by: record.superseded_by.clone(),
+        attempts: record.attempts,
+        retry_at: record.retry_at.map(Into::into),
+        error: record.error.clone(),
+        body_sha256: record.body_sha256.clone(),
+        body_bytes: record.body_bytes,
+        is_whole: record.is_whole,
+        received_at: record.received_at.into(),
+        changed_at: record.state_at.into(),
+        version: stamped.version,
+    })
+}
+
+fn delivery_outcome(outcome: delivery::DeliveryOutcome) -> Result<DeliveryOutcome> {
+    Ok(match outcome {
+        delivery::DeliveryOutcome::Abandoned => DeliveryOutcome::Abandoned,
+        delivery::DeliveryOutcome::Handled => DeliveryOutcome::Handled,
+        delivery::DeliveryOutcome::Nothing => DeliveryOutcome::Nothing,
+        delivery::DeliveryOutcome::Superseded => DeliveryOutcome::Superseded,
+        _ => return Err(newer("how this delivery was done")),
+    })
+}
+
+/// The state that a client asked for.
+pub(crate) const fn delivery_state_of(state: DeliveryState) -> delivery::DeliveryState {
+    match state {
+        DeliveryState::Received => delivery::DeliveryState::Received,
+        DeliveryState::Queued => delivery::DeliveryState::Queued,
+        DeliveryState::Done => delivery::DeliveryState::Done,
+        DeliveryState::Failed => delivery::DeliveryState::Failed,
+    }
+}
+
+pub(crate) fn github_installation(found: sam_github::Installation) -> GithubInstallation {
+    GithubInstallation {
+        id: found.id.as_u64(),
+        is_suspended: found.is_suspended(),
+        account: found.account.map(|account| account.login),
+        repository_selection: found.repository_selection,
+    }
+}
+
+pub(crate) fn github_repository(found: sam_github::Repository) -> GithubRepository {
+    GithubRepository {
+        id: found.id.as_u64(),
+        full_name: found.full_name,
+        is_private: found.private,
+        is_archived: found.archived,
+        is_disabled: found.disabled,
+        default_branch: found.default_branch,
+    }
+}
+
+pub(crate) fn github_branch(found: sam_github::Branch) -> GithubBranch {
+    GithubBranch { name: found.name, commit: found.commit.sha, is_protected: found.protected }
 }
 
 pub(crate) fn hold(record: Option<&HoldRecord>) -> DeletionHold {

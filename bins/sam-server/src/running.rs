@@ -27,7 +27,7 @@ use crate::after_start::{look_at_resting, miss_links};
 use crate::app::{App, AppParts};
 use crate::daemon::DaemonFacts;
 use crate::deadline;
-use crate::github::GithubSettings;
+use crate::github::{GithubDeliveries, GithubSettings, forget_changed};
 use crate::installation::{Installation, make_directory, nodes_id};
 use crate::listen::OwnerSocket;
 use crate::replica::{self, Links};
@@ -183,6 +183,7 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
             .with_environment(plan.environment.clone()),
     );
     let control_urls = ControlUrls::new(own_urls(plan));
+    let github = plan.github.app(http, Arc::clone(clock))?;
     let sam = Sam::builder(Arc::clone(&backing.store), Arc::new(compute))
         .clock(Arc::clone(clock))
         .entropy(Arc::clone(entropy))
@@ -191,9 +192,9 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
         .control_urls(control_urls.clone())
         .installation(installation.id.clone())
         .policy(plan.policy.clone())
+        .deliveries(Arc::new(GithubDeliveries::new(github.clone())))
         .build()?;
     directory.ask(sam.clone());
-    let github = plan.github.app(http, Arc::clone(clock))?;
     let access = if plan.is_daemon {
         Access::Owner
     } else {
@@ -271,6 +272,10 @@ impl Start {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(looking_after));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(links.keep()));
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(miss_links(self.app.clone())));
+        if let Some(github) = self.app.github.clone() {
+            let following = forget_changed(self.app.sam.clone(), github);
+            tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
+        }
         self.app.sam.run(shutdown.cancelled()).await?;
         // Agents that come back look for another replica, not for us.
         if self.backing.is_shared

@@ -32,8 +32,19 @@ mod house {
             ("sam-agent", &["sam-core"]),
             ("sam-api", &["sam-core", "sam-agent"]),
             ("sam-agentd", &["sam-core", "sam-agent"]),
-            ("sam-server", &["sam-core", "sam-agent", "sam-api", "sam-providers"]),
-            ("sam", &["sam-core", "sam-agent", "sam-agentd", "sam-api", "sam-server"]),
+            ("sam-server", &["sam-core", "sam-agent", "sam-api", "sam-github", "sam-providers"]),
+            (
+                "sam",
+                &[
+                    "sam-core",
+                    "sam-agent",
+                    "sam-agentd",
+                    "sam-api",
+                    "sam-github",
+                    "sam-providers",
+                    "sam-server",
+                ],
+            ),
         ]);
         let metadata = metadata();
         for package in metadata.workspace_packages() {

@@ -193,10 +193,7 @@ impl Step<'_> {
     fn retry(&self, mut next: NodeRecord, error: &Error, event: &'static str) -> NodeDecision {
         next.attempts = next.attempts.saturating_add(1);
         next.error = Some(ErrorRecord::from(error));
-        let pause = match error.retry() {
-            Retry::After(pause) => pause.min(self.policy.backoff_max),
-            Retry::Backoff | Retry::Never => self.policy.backoff(next.attempts),
-        };
+        let pause = self.policy.pause_after(error, next.attempts);
         Decision::Write(Box::new(Transition::new(next, event).with_due(Due::In(pause))))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::record::{OrphanRecord, OrphanState};
 use super::resource::{OrphanDecision, OrphanEffect, OrphanLook, OrphanObservation};
 use crate::engine::{Decision, Transition};
-use crate::error::{Error, ErrorRecord, Retry};
+use crate::error::{Error, ErrorRecord};
 use crate::hold::Hold;
 use crate::policy::Policy;
 use crate::store::{Due, Expect, RecordKey};
@@ -101,10 +101,7 @@ impl Step<'_> {
         let mut next = self.orphan.clone();
         next.attempts = next.attempts.saturating_add(1);
         next.error = Some(ErrorRecord::from(error));
-        let pause = match error.retry() {
-            Retry::After(pause) => pause.min(self.policy.backoff_max),
-            Retry::Backoff | Retry::Never => self.policy.backoff(next.attempts),
-        };
+        let pause = self.policy.pause_after(error, next.attempts);
         let transition = Transition::new(next, "orphan_not_settled").with_due(Due::In(pause));
         Decision::Write(Box::new(transition))
     }

@@ -8,6 +8,7 @@ use super::{Parts, Sam};
 use crate::Secret;
 use crate::auth::BootKey;
 use crate::compute::{ComputeProvider, Labels};
+use crate::delivery::{DeliveryHandler, DeliveryResource};
 use crate::engine::{Engine, EngineConfig};
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +44,7 @@ pub struct SamBuilder {
     control_urls: ControlUrls,
     installation: String,
     scopes: Vec<Scope>,
+    deliveries: Option<Arc<dyn DeliveryHandler>>,
 }
 
 impl SamBuilder {
@@ -59,6 +61,7 @@ impl SamBuilder {
             control_urls: ControlUrls::new(["memory:"]),
             installation: "local".to_owned(),
             scopes: Vec::new(),
+            deliveries: None,
         }
     }
 
@@ -144,6 +147,13 @@ impl SamBuilder {
         self
     }
 
+    /// Sets what handles deliveries of a forge; without it none is taken in.
+    #[must_use]
+    pub fn deliveries(mut self, handler: Arc<dyn DeliveryHandler>) -> Self {
+        self.deliveries = Some(handler);
+        self
+    }
+
     /// Checks that the parts agree and puts them together.
     ///
     /// # Errors
@@ -204,7 +214,9 @@ impl SamBuilder {
         .with_resource(ReplicaResource::new(store()))
         .with_resource(SpendResource::new(store()))
         .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
-        .with_resource(OrphanResource::new(Arc::clone(&reach), policy));
+        .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()));
+        let handles_deliveries = self.deliveries.is_some();
+        let engine = with_deliveries(engine, self.deliveries, store(), policy);
         let (store, compute) = (self.store, layered);
         let sweeps_known = AtomicBool::new(false);
         Ok(Sam(Arc::new(Parts {
@@ -216,7 +228,21 @@ impl SamBuilder {
             engine,
             reach,
             sweeps_known,
+            handles_deliveries,
         })))
+    }
+}
+
+/// Carries deliveries where somebody handles them.
+fn with_deliveries(
+    engine: Engine,
+    handler: Option<Arc<dyn DeliveryHandler>>,
+    store: Arc<dyn Store>,
+    policy: Policy,
+) -> Engine {
+    match handler {
+        Some(handler) => engine.with_resource(DeliveryResource::new(store, handler, policy)),
+        None => engine,
     }
 }
 

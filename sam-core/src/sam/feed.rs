@@ -43,10 +43,7 @@ impl Sam {
     /// # Errors
     /// What the store answered.
     pub async fn head(&self) -> Result<Cursor> {
-        match self.0.store.changes(None, 0).await? {
-            Feed::Changes(changes) => Ok(changes.head),
-            Feed::Stale { head, .. } => Ok(head),
-        }
+        crate::store::head(&*self.0.store).await
     }
 
     /// Follows the feed from a cursor on, for ever. After an error the stream ends; follow again

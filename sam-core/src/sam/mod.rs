@@ -2,6 +2,7 @@
 
 mod builder;
 mod caller;
+mod deliveries;
 mod feed;
 mod git;
 mod hold;
@@ -69,6 +70,8 @@ struct Parts {
     reach: Arc<Reach>,
     /// Whether the records of the sweeps are known to exist.
     sweeps_known: AtomicBool,
+    /// Whether somebody handles deliveries.
+    handles_deliveries: bool,
 }
 
 /// Attempts of a command against concurrent changes of the same record.

@@ -121,7 +121,7 @@ impl Sam {
     }
 
     /// Changes a record and makes it due; `next` returns `None` when it is as wanted already.
-    async fn update<R: Stored>(
+    pub(super) async fn update<R: Stored>(
         &self,
         key: RecordKey,
         event: &'static str,

@@ -196,7 +196,7 @@ impl Sam {
     }
 
     fn by_system(&self) -> Commit {
-        self.commit_for(&Caller::named("system"))
+        self.commit_for(&Caller::system())
     }
 
     /// Commits; `false` when a record is no longer as expected.

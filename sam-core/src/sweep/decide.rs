@@ -6,7 +6,7 @@ use super::inventory::{Finding, Inventory};
 use super::record::SweepRecord;
 use super::resource::{SweepDecision, SweepLook, SweepObservation};
 use crate::engine::{Decision, Stored, Transition, encode};
-use crate::error::{Error, ErrorRecord, Result, Retry};
+use crate::error::{Error, ErrorRecord, Result};
 use crate::node::NodeRecord;
 use crate::policy::Policy;
 use crate::store::{Due, Expect, Write};
@@ -71,10 +71,7 @@ fn put<R: Stored>(record: &R, expect: Expect, event: &'static str, due: Due) -> 
 
 fn failed(sweep: &SweepRecord, error: &Error, policy: &Policy) -> SweepDecision {
     let attempts = sweep.attempts.saturating_add(1);
-    let pause = match error.retry() {
-        Retry::After(pause) => pause.min(policy.backoff_max),
-        Retry::Backoff | Retry::Never => policy.backoff(attempts),
-    };
+    let pause = policy.pause_after(error, attempts);
     let error = Some(ErrorRecord::from(error).or_operation("sweep"));
     let next = SweepRecord { attempts, error, ..sweep.clone() };
     Decision::Write(Box::new(Transition::new(next, "sweep_failed").with_due(Due::In(pause))))

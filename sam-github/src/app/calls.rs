@@ -61,6 +61,19 @@ impl GithubApp {
             .transpose()
     }
 
+    /// Returns the installation of a user's own account, or `None` when there is none: how a host
+    /// whose users sign in by an OAuth App finds it, since such a token lists no installations.
+    ///
+    /// # Errors
+    /// `RateLimited`, `Unavailable`, `Timeout`, …
+    pub async fn installation_of_user(&self, login: &str) -> Result<Option<Installation>> {
+        let path = format!("/users/{}/installation", segment(login));
+        let call = Call::get("installation_of_user", path);
+        found(self.0.send_as_app(&call).await)?
+            .map(|answer| answer.read(call.operation))
+            .transpose()
+    }
+
     /// Returns one page of an installation's repositories.
     ///
     /// A page that has not changed since it was last asked for costs nothing of GitHub's limits.

@@ -1,16 +1,18 @@
 //! The App's own token: RS256 over two short texts, good for ten minutes.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
 use sam_core::keys::Signer;
 use sam_core::time::Timestamp;
 use sam_core::{Result, Secret};
 
 use crate::Issuer;
+use crate::flight::{Abandoned, Flights};
 
 /// How far back the token says it was made, so that a clock ahead of GitHub's does no harm.
 const BACKDATED_BY: Duration = Duration::from_mins(1);
@@ -22,11 +24,11 @@ const KEPT_FOR: Duration = Duration::from_mins(8);
 /// `{"alg":"RS256","typ":"JWT"}` as base64 for URLs.
 const HEADER: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9";
 
-/// Makes an App's own token, and keeps it until shortly before its end.
+/// Makes an App's own token, once for all who wait, and keeps it until shortly before its end.
 pub(crate) struct AppJwt {
     issuer: Issuer,
     signer: Arc<dyn Signer>,
-    kept: Mutex<Option<Kept>>,
+    kept: Flights<(), Arc<Kept>>,
 }
 
 struct Kept {
@@ -36,7 +38,7 @@ struct Kept {
 
 impl AppJwt {
     pub(crate) fn new(issuer: Issuer, signer: Arc<dyn Signer>) -> Self {
-        Self { issuer, signer, kept: Mutex::new(None) }
+        Self { issuer, signer, kept: Flights::new(Abandoned::Dropped) }
     }
 
     pub(crate) const fn issuer(&self) -> &Issuer {
@@ -45,25 +47,24 @@ impl AppJwt {
 
     /// Returns a token that is good for a minute at least, by GitHub's clock.
     pub(crate) async fn token(&self, github_now: Timestamp) -> Result<Secret<String>> {
-        if let Some(kept) = &*self.kept() {
-            let good_until = kept.made_at.plus(KEPT_FOR);
-            // One from the future is of a clock that has been set back since.
-            if kept.made_at <= github_now && github_now < good_until {
-                return Ok(kept.token.clone());
-            }
-        }
-        let token = mint(&*self.signer, &self.issuer, github_now).await?;
-        *self.kept() = Some(Kept { token: token.clone(), made_at: github_now });
-        Ok(token)
+        // One from the future is of a clock that has been set back since.
+        let good = |kept: &Arc<Kept>| {
+            kept.made_at <= github_now && github_now < kept.made_at.plus(KEPT_FOR)
+        };
+        let make = || {
+            let (signer, issuer) = (Arc::clone(&self.signer), self.issuer.clone());
+            let minted = async move {
+                let token = mint(&*signer, &issuer, github_now).await?;
+                Ok(Arc::new(Kept { token, made_at: github_now }))
+            };
+            minted.boxed()
+        };
+        Ok(self.kept.value(&(), good, make).await?.token.clone())
     }
 
     /// Forgets the token that is kept.
     pub(crate) fn forget(&self) {
-        *self.kept() = None;
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.forget(|(), _| true);
     }
 }
 

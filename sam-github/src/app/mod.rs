@@ -66,7 +66,7 @@ pub(crate) struct Inner {
 
 /// A token, and how long it is good by a clock that nobody sets.
 struct Issued {
-    token: InstallationToken,
+    token: Arc<InstallationToken>,
     made: Duration,
     ends: Duration,
 }
@@ -129,8 +129,8 @@ impl GithubApp {
         &self,
         scope: &TokenScope,
         valid_for: Duration,
-    ) -> Result<InstallationToken> {
-        Ok(self.issued(scope, valid_for).await?.token.clone())
+    ) -> Result<Arc<InstallationToken>> {
+        Ok(Arc::clone(&self.issued(scope, valid_for).await?.token))
     }
 
     async fn issued(&self, scope: &TokenScope, valid_for: Duration) -> Result<Arc<Issued>> {
@@ -210,7 +210,7 @@ impl Inner {
         let token = answer.read::<Given>(OPERATION)?.checked(scope, OPERATION)?;
         let lifetime = token.expires_at.since(self.client.github_now());
         tracing::debug!(scope = %scope, expires_at = %token.expires_at, "a token was made");
-        Ok(Arc::new(Issued { token, made, ends: made.saturating_add(lifetime) }))
+        Ok(Arc::new(Issued { token: Arc::new(token), made, ends: made.saturating_add(lifetime) }))
     }
 
     /// Both clocks must agree that it is: one is set by people, the other stands still while the

@@ -39,16 +39,25 @@ pub(super) fn pause(response: &Response<Bytes>, github_now: Timestamp) -> Option
     if let Some(after) = seconds(headers, "retry-after") {
         return Some(Pause::For(after.clamp(Duration::from_secs(1), PAUSE_MAX)));
     }
-    let remaining = headers.get("x-ratelimit-remaining").map(http::HeaderValue::as_bytes);
-    if remaining == Some(b"0") {
-        let reset = seconds(headers, "x-ratelimit-reset").unwrap_or_default();
-        let wait = Timestamp::EPOCH.plus(reset).since(github_now);
-        // The second that has begun is part of it.
-        return Some(Pause::For((wait + Duration::from_secs(1)).min(PAUSE_MAX)));
+    if let Some(wait) = exhausted(headers, github_now) {
+        return Some(Pause::For(wait));
     }
     let secondary = status == StatusCode::TOO_MANY_REQUESTS
         || super::answer::message(response.body()).is_some_and(|text| text.contains("rate limit"));
     secondary.then_some(Pause::Growing)
+}
+
+/// Returns how long nothing is left, when an answer says that this was the last of so many. It may
+/// say so of one that passed, too.
+pub(super) fn exhausted(headers: &http::HeaderMap, github_now: Timestamp) -> Option<Duration> {
+    let remaining = headers.get("x-ratelimit-remaining").map(http::HeaderValue::as_bytes);
+    if remaining != Some(b"0") {
+        return None;
+    }
+    let reset = seconds(headers, "x-ratelimit-reset").unwrap_or_default();
+    let wait = Timestamp::EPOCH.plus(reset).since(github_now);
+    // The second that has begun is part of it.
+    Some(wait.saturating_add(Duration::from_secs(1)).min(PAUSE_MAX))
 }
 
 /// Whose calls have to wait, and until when.
@@ -99,9 +108,12 @@ impl Limits {
         limit.until.saturating_sub(now)
     }
 
-    /// Forgets the pauses of a credential whose call passed.
-    pub(super) fn passed(&mut self, who: &Arc<str>) {
-        self.0.remove(who);
+    /// Forgets the pauses of a credential whose call passed, unless one is under way: then the call
+    /// was sent before it.
+    pub(super) fn passed(&mut self, who: &Arc<str>, now: Duration) {
+        if self.0.get(who).is_some_and(|limit| limit.until <= now) {
+            self.0.remove(who);
+        }
     }
 }
 
@@ -157,7 +169,10 @@ mod tests {
             now += wait;
             limits.check(&who, now, "x").unwrap();
         }
-        limits.passed(&who);
+        limits.passed(&who, now);
         assert_eq!(limits.hit(&who, Pause::Growing, now), Duration::from_mins(1));
+        // One that was sent before the limit and passes after it changes nothing.
+        limits.passed(&who, now);
+        limits.check(&who, now, "x").unwrap_err();
     }
 }

@@ -7,9 +7,12 @@ mod link;
 mod memory;
 
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use sam_core::http::HttpTransport;
@@ -36,14 +39,14 @@ pub(crate) struct Client {
     http: Arc<dyn HttpTransport>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// GitHub's clock less ours, by the last answer that carried a date.
+    skew_micros: AtomicI64,
 }
 
 #[derive(Default)]
 struct State {
     limits: Limits,
     memory: Memory,
-    /// GitHub's clock less ours, in microseconds, by the last answer that carried a date.
-    skew_micros: i64,
 }
 
 /// Whom a request is from, and how it proves it.
@@ -59,6 +62,13 @@ impl Credential {
     pub(crate) fn bearer(who: impl Into<Arc<str>>, token: &Secret<String>) -> Self {
         let header = Secret::new(format!("Bearer {}", token.expose()));
         Self { who: who.into(), header, secret: token.clone() }
+    }
+
+    /// The id and the secret of a client, for what clients ask.
+    pub(crate) fn basic(id: &str, secret: &Secret<String>) -> Self {
+        let pair = Secret::new(format!("{id}:{}", secret.expose()));
+        let header = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
+        Self { who: format!("client:{id}").into(), header, secret: secret.clone() }
     }
 
     /// A user's token, known by its hash.
@@ -133,7 +143,7 @@ impl Client {
         http: Arc<dyn HttpTransport>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { endpoints, http, clock, state: Mutex::default() }
+        Self { endpoints, http, clock, state: Mutex::default(), skew_micros: AtomicI64::new(0) }
     }
 
     pub(crate) const fn endpoints(&self) -> &Endpoints {
@@ -146,7 +156,7 @@ impl Client {
 
     /// Returns GitHub's time: ours, moved by what its last answer said.
     pub(crate) fn github_now(&self) -> Timestamp {
-        let skew = self.lock().skew_micros;
+        let skew = self.skew_micros.load(Ordering::Relaxed);
         Timestamp::from_micros(self.clock.now().as_micros().saturating_add(skew))
     }
 
@@ -199,7 +209,10 @@ impl Client {
         if response.status().is_success() {
             return Ok(response.into_body());
         }
-        Err(answer::refused(&call, &response, None))
+        match limits::pause(&response, self.github_now()) {
+            Some(limits::Pause::For(wait)) => Err(answer::limited(&call, &response, wait)),
+            Some(limits::Pause::Growing) | None => Err(answer::refused(&call, &response, None)),
+        }
     }
 
     async fn exchange(
@@ -217,7 +230,7 @@ impl Client {
             let skew = date.as_micros().saturating_sub(self.clock.now().as_micros());
             // A date has whole seconds: less than two of difference is none.
             let skew = if skew.unsigned_abs() < 2_000_000 { 0 } else { skew };
-            self.lock().skew_micros = skew;
+            self.skew_micros.store(skew, Ordering::Relaxed);
         }
         Ok(response)
     }
@@ -263,8 +276,13 @@ impl Client {
         let next = next_of(response.headers())
             .and_then(|next| self.endpoints.api_path(next).map(str::to_owned));
         let answer = Answer { body: response.body().clone(), next };
+        let (now, github_now) = (self.clock.monotonic(), self.github_now());
         let mut state = self.lock();
-        state.limits.passed(&credential.who);
+        state.limits.passed(&credential.who, now);
+        // The last of so many: the next one would be refused.
+        if let Some(wait) = limits::exhausted(response.headers(), github_now) {
+            state.limits.hit(&credential.who, limits::Pause::For(wait), now);
+        }
         if let Some(etag) = response.headers().get(header::ETAG).filter(|_| call.remembered) {
             state.memory.keep(&credential.who, path, etag.clone(), answer.clone());
         }

@@ -151,6 +151,15 @@ fn der_without_a_label_is_named_by_its_outline() {
 }
 
 #[test]
+fn what_is_wrapped_as_a_key_and_is_none_is_not_unwrapped() {
+    for inner in [&[][..], &[0x30, 0], b"junk", &[0x02, 1, 0]] {
+        let wrapped = der::wrap(inner);
+        pkcs8_to_pkcs1_der(wrapped.expose()).unwrap_err();
+        PrivateKey::from_der(wrapped.expose()).unwrap_err();
+    }
+}
+
+#[test]
 fn conversion_of_der_fills_exactly_what_it_allocates() {
     use pkcs8::der::Encode as _;
     let pkcs8 = pkcs1_to_pkcs8_der(key().to_pkcs1_der().expose()).unwrap();

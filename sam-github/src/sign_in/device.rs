@@ -57,7 +57,8 @@ impl SignIn {
     /// `Denied` when the App does not allow it; `RateLimited`, `Unavailable`, `Timeout`, …
     pub async fn begin_device(&self) -> Result<DeviceSignIn> {
         const OPERATION: &str = "begin_device_sign_in";
-        let form = pairs([("client_id", self.0.client_id.as_str())]);
+        let (client_id, scope) = (self.0.client_id.as_str(), self.0.scope.as_str());
+        let form = pairs([("client_id", client_id), ("scope", scope)]);
         let body =
             self.0.client.post_form(OPERATION, "/login/device/code", Secret::new(form)).await?;
         let unreadable = || {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
+use http::Method;
 use sam_core::entropy::Entropy;
 use sam_core::http::HttpTransport;
 use sam_core::time::Clock;
@@ -25,8 +26,8 @@ pub use self::device::{DevicePoll, DeviceSignIn};
 pub use self::profile::{Profile, noreply_email};
 pub use self::user_token::UserToken;
 use crate::Endpoints;
-use crate::client::{Client, fingerprint};
-use crate::encode::pairs;
+use crate::client::{Call, Client, Credential, fingerprint};
+use crate::encode::{pairs, segment};
 use crate::flight::{Abandoned, Flights};
 
 /// Bytes of a state and of a PKCE verifier; 43 characters as text, as PKCE asks.
@@ -74,6 +75,7 @@ pub struct SignIn(Arc<Inner>);
 
 struct Inner {
     client_id: String,
+    scope: String,
     client_secret: Secret<String>,
     client: Client,
     entropy: Arc<dyn Entropy>,
@@ -89,6 +91,7 @@ struct Refreshed {
 #[derive(Debug, Clone)]
 pub struct SignInBuilder {
     client_id: String,
+    scope: String,
     client_secret: Secret<String>,
     endpoints: Endpoints,
 }
@@ -101,6 +104,14 @@ impl SignInBuilder {
         self
     }
 
+    /// Sets what an OAuth App asks the user for, such as `read:user user:email`. A GitHub App has its
+    /// permissions in its settings, and passes this over.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = scope.into();
+        self
+    }
+
     /// Finishes it with the host's transport, clock and random bytes.
     pub fn build(
         self,
@@ -110,6 +121,7 @@ impl SignInBuilder {
     ) -> SignIn {
         SignIn(Arc::new(Inner {
             client_id: self.client_id,
+            scope: self.scope,
             client_secret: self.client_secret,
             client: Client::new(self.endpoints, http, clock),
             entropy,
@@ -147,20 +159,25 @@ impl SignIn {
     /// Begins with the client's id and secret, from the App's settings.
     pub fn builder(client_id: impl Into<String>, client_secret: Secret<String>) -> SignInBuilder {
         let client_id = client_id.into();
-        SignInBuilder { client_id, client_secret, endpoints: Endpoints::default() }
+        let (scope, endpoints) = (String::new(), Endpoints::default());
+        SignInBuilder { client_id, scope, client_secret, endpoints }
     }
 
     /// Begins a sign-in. Nothing is sent.
     pub fn begin(&self, redirect_uri: &str) -> PendingSignIn {
         let (state, verifier) = (self.random(), self.random());
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose().as_bytes()));
-        let query = pairs([
+        let mut members = vec![
             ("client_id", self.0.client_id.as_str()),
             ("redirect_uri", redirect_uri),
             ("state", state.expose().as_str()),
             ("code_challenge", challenge.as_str()),
             ("code_challenge_method", "S256"),
-        ]);
+        ];
+        if !self.0.scope.is_empty() {
+            members.push(("scope", self.0.scope.as_str()));
+        }
+        let query = pairs(members);
         let url = format!("{}/login/oauth/authorize?{query}", self.0.client.endpoints().web());
         PendingSignIn { url, state, verifier, redirect_uri: redirect_uri.to_owned() }
     }
@@ -226,6 +243,27 @@ impl SignIn {
             async move { inner.refresh(refresh).await }.boxed()
         };
         Ok(Some(self.0.refreshes.value(&key, good, make).await?.token.clone()))
+    }
+
+    /// Ends a user's token: for signing out. Repeatable.
+    ///
+    /// GitHub may hide whether it knows the client or the token; that it finds neither counts as
+    /// ended. A wrong client secret is seen when signing in.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `RateLimited`, `Unavailable`, `Timeout`, …
+    pub async fn revoke(&self, token: &UserToken) -> Result<()> {
+        let path = format!("/applications/{}/token", segment(&self.0.client_id));
+        let body = serde_json::json!({ "access_token": token.access.expose() });
+        let call = Call::new("revoke_user_token", Method::DELETE, path).with_body(&body);
+        let client = Credential::basic(&self.0.client_id, &self.0.client_secret);
+        match self.0.client.send(&call, &client).await {
+            // Unknown to GitHub: it has ended.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::BadInput) => {
+                Ok(())
+            }
+            outcome => outcome.map(|_| ()),
+        }
     }
 
     fn random(&self) -> Secret<String> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use sam_core::time::Timestamp;
@@ -105,11 +107,16 @@ fn scripted(world: &mut World, method: &Method, path: &str) -> Option<Response<B
 }
 
 fn route(world: &mut World, ask: &Ask<'_>) -> Outcome {
-    let asker = asker(world, ask.header(header::AUTHORIZATION), ask.now)?;
     let path: Vec<&str> = ask.path.iter().map(String::as_str).collect();
+    if let ["applications", client_id, "token"] = path.as_slice() {
+        return client(world, ask, client_id);
+    }
+    let asker = asker(world, ask.header(header::AUTHORIZATION), ask.now)?;
     match (asker, path.first().copied()) {
         (Asker::App, Some("app")) => app(world, ask, &path),
-        (Asker::App, Some("repos" | "repositories")) => installation_of(world, ask, &path),
+        (Asker::App, Some("repos" | "repositories" | "users")) => {
+            installation_of(world, ask, &path)
+        }
         (Asker::Installation(token), _) => installation(world, ask, &path, &token),
         (Asker::User(user), _) => as_user(world, ask, &path, user),
         (Asker::App, _) => Err((401, "A JSON web token could not be decoded")),
@@ -147,24 +154,46 @@ fn app(world: &mut World, ask: &Ask<'_>, path: &[&str]) -> Outcome {
 
 fn installation_of(world: &World, ask: &Ask<'_>, path: &[&str]) -> Outcome {
     let of = |repo: u64| {
-        world.installations.keys().find(|id| world.of_installation(**id).contains(&repo))
+        world.installations.values().find(|found| world.of_installation(found.id).contains(&repo))
     };
-    let repo = match (ask.method.as_str(), path) {
+    let found = match (ask.method.as_str(), path) {
         ("GET", ["repos", owner, name, "installation"]) => {
             match (world.named(owner, name), world.former(owner, name)) {
-                (Some(repo), _) => repo.id,
+                (Some(repo), _) => of(repo.id),
                 (None, Some(id)) if of(id).is_some() => {
                     let to = format!("{}/repositories/{id}/installation", world.api());
                     return Ok(Reply::At(301, to));
                 }
-                _ => return Err(NOT_FOUND),
+                _ => None,
             }
         }
-        ("GET", ["repositories", id, "installation"]) => id.parse().map_err(|_| NOT_FOUND)?,
+        ("GET", ["repositories", id, "installation"]) => of(id.parse().map_err(|_| NOT_FOUND)?),
+        ("GET", ["users", login, "installation"]) => {
+            world.installations.values().find(|found| found.account.eq_ignore_ascii_case(login))
+        }
         _ => return Err((401, "A JSON web token could not be decoded")),
     };
-    let id = of(repo).ok_or(NOT_FOUND)?;
-    Ok(Reply::One(200, shapes::installation(world, &world.installations[id])))
+    Ok(Reply::One(200, shapes::installation(world, found.ok_or(NOT_FOUND)?)))
+}
+
+/// What a client asks about tokens it was given.
+fn client(world: &mut World, ask: &Ask<'_>, client_id: &str) -> Outcome {
+    let pair = format!("{}:{}", world.app.client_id, world.app.client_secret);
+    let wanted = format!("Basic {}", STANDARD.encode(pair));
+    if client_id != world.app.client_id || ask.header(header::AUTHORIZATION) != Some(&wanted) {
+        return Err(NOT_FOUND);
+    }
+    let body: Value =
+        serde_json::from_slice(ask.request.body()).map_err(|_| (400, "Problems parsing JSON"))?;
+    let token = body["access_token"].as_str().ok_or((422, "Invalid request."))?;
+    match ask.method.as_str() {
+        "DELETE" => world
+            .user_tokens
+            .remove(token)
+            .map(|_| Reply::Empty(204))
+            .ok_or((422, "Validation Failed")),
+        _ => Err(NOT_FOUND),
+    }
 }
 
 fn mint(world: &mut World, ask: &Ask<'_>, id: u64) -> Outcome {

@@ -210,3 +210,37 @@ async fn only_the_workspace_s_own_repository_is_reached_and_only_as_allowed() {
     bench.clock.advance(Duration::from_mins(61));
     assert!(!bench.git(&work, &["fetch", "-q"]).await.status.success());
 }
+
+#[tokio::test]
+async fn a_question_about_another_host_is_not_answered() {
+    let clock = ManualClock::new(now());
+    let github = github(&clock);
+    let app = app_by(github.clone(), &github, &clock);
+    let access = GitAccess::new(INSTALLATION, RepositoryId::new(1_000));
+    let ask = async |action, question: &str| {
+        app.git_credential(&access, action, &question.parse().unwrap()).await.unwrap()
+    };
+    let ours = "protocol=https\nhost=GitHub.test\n";
+    for other in [
+        "protocol=https\nhost=github.test.evil.example\n",
+        "protocol=https\nhost=github.test:8443\n",
+        "protocol=http\nhost=github.test\n",
+        "protocol=https\nhost=api.github.test\n",
+    ] {
+        assert!(ask(GitCredentialAction::Get, other).await.is_none(), "{other}");
+    }
+    for action in [GitCredentialAction::Store, GitCredentialAction::Erase] {
+        assert!(ask(action, ours).await.is_none());
+    }
+    assert!(github.asked().is_empty());
+    let given = ask(GitCredentialAction::Get, ours).await.unwrap();
+    // Refused somewhere else is not refused here.
+    let password = given.password.expose();
+    ask(GitCredentialAction::Erase, &format!("protocol=https\nhost=x\npassword={password}\n"))
+        .await;
+    let again = ask(GitCredentialAction::Get, ours).await.unwrap();
+    assert_eq!(again.password.expose(), password);
+    ask(GitCredentialAction::Erase, &format!("{ours}password={password}\n")).await;
+    let fresh = ask(GitCredentialAction::Get, ours).await.unwrap();
+    assert_ne!(fresh.password.expose(), password);
+}

@@ -10,6 +10,8 @@ mod git;
 #[cfg(test)]
 mod repositories;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod sign_in;
 #[cfg(test)]
 mod sockets;

@@ -1,16 +1,21 @@
 //! Installations, repositories and branches: pages, renames, what has not changed.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sam_core::ErrorKind;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
 use sam_core::forge::{Access, RepoAccess as _, RepoPath, Right, TokenRequest};
+use sam_core::http::HttpTransport;
 use sam_core::time::ManualClock;
+use sam_core::{ErrorKind, Result};
 use sam_github::testkit::{FakeGithub, FakeRepository};
 use sam_github::{GithubApp, InstallationId, Level};
 
 use crate::support::keys::START;
-use crate::support::{INSTALLATION, app, github};
+use crate::support::{INSTALLATION, app, app_by, github};
 
 fn parts() -> (ManualClock, FakeGithub, GithubApp) {
     let clock = ManualClock::new(START);
@@ -41,16 +46,42 @@ async fn pages_are_followed_where_github_says_they_are() {
     assert_eq!(none.kind(), ErrorKind::NotFound);
 }
 
+/// Notes the statuses of answers.
+#[derive(Debug, Clone)]
+struct Statuses(FakeGithub, Arc<Mutex<Vec<u16>>>);
+
+#[async_trait]
+impl HttpTransport for Statuses {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let looks = request.method() == http::Method::GET;
+        let answer = self.0.send(request).await?;
+        if looks {
+            self.1.lock().unwrap().push(answer.status().as_u16());
+        }
+        Ok(answer)
+    }
+}
+
 #[tokio::test]
 async fn what_has_not_changed_is_answered_from_memory_and_what_has_is_not() {
-    let (_, github, app) = parts();
+    let (clock, github, _) = parts();
+    let transport = Statuses(github.clone(), Arc::default());
+    let statuses = Arc::clone(&transport.1);
+    let app = app_by(transport, &github, &clock);
     let first = app.repositories(INSTALLATION, None).await.unwrap();
+    // Also after the token was replaced: it is the same installation.
+    clock.advance(Duration::from_hours(1));
     assert_eq!(app.repositories(INSTALLATION, None).await.unwrap(), first);
     github.put_repository(FakeRepository::new(500, "octo", "new"));
     let later = app.repositories(INSTALLATION, None).await.unwrap();
     assert_eq!(later.items[0].full_name, "octo/new");
-    // Each was asked for: GitHub said itself that nothing had changed.
-    assert_eq!(github.count("GET /installation/repositories"), 3);
+    let page = app.repositories(INSTALLATION, later.next.as_deref()).await.unwrap();
+    assert_eq!(page.items.len(), 51);
+    assert_eq!(*statuses.lock().unwrap(), [200, 304, 200, 200]);
+    // One installation is not answered with what another was told.
+    let other = app.repositories(InstallationId::new(2), None).await.unwrap();
+    assert_eq!(other.items.len(), 1);
+    assert_eq!(statuses.lock().unwrap().last(), Some(&200));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sam_core::entropy::SeededEntropy;
 use sam_core::time::ManualClock;
-use sam_core::{ErrorKind, Secret};
+use sam_core::{Effect, ErrorKind, Secret};
 use sam_github::InstallationId;
 use sam_github::sign_in::{Callback, DevicePoll, SignIn, UserToken};
 use sam_github::testkit::FakeGithub;
@@ -194,6 +194,56 @@ async fn a_user_sees_what_both_he_and_the_installation_see() {
     let other = signed_in(&github, &sign_in, "other").await;
     let page = sign_in.installations(&other, None).await.unwrap();
     assert_eq!(page.items[0].id, foreign);
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_token() {
+    let (_, github, sign_in) = parts();
+    let token = signed_in(&github, &sign_in, "mona").await;
+    sign_in.profile(&token).await.unwrap();
+    for _ in 0..2 {
+        sign_in.revoke(&token).await.unwrap();
+    }
+    assert_eq!(sign_in.profile(&token).await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+    assert!(!sign_in.begin(BACK).url.contains("scope"));
+}
+
+#[tokio::test]
+async fn an_oauth_app_asks_for_what_it_needs_and_the_app_finds_the_installation() {
+    let (clock, github, _) = parts();
+    let oauth = SignIn::builder("Ov23liOther", Secret::new("s".to_owned()))
+        .scope("read:user user:email")
+        .build(Arc::new(github.clone()), Arc::new(clock.clone()), Arc::new(SeededEntropy::new(5)));
+    assert!(oauth.begin(BACK).url.ends_with("&scope=read%3Auser%20user%3Aemail"));
+    let app = crate::support::app(&github, &clock);
+    let found = app.installation_of_user("Octo").await.unwrap().unwrap();
+    assert_eq!(found.id, INSTALLATION);
+    assert!(app.installation_of_user("mona").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn trouble_at_github_is_no_answer() {
+    let (clock, github, sign_in) = parts();
+    let token = signed_in(&github, &sign_in, "mona").await;
+    clock.advance(Duration::from_hours(8));
+    for (status, kind, effect) in [
+        (503, ErrorKind::Unavailable, Effect::Unknown),
+        (429, ErrorKind::RateLimited, Effect::NotApplied),
+        (404, ErrorKind::NotFound, Effect::NotApplied),
+    ] {
+        // What it says beside the status does not count.
+        let body = "{\"access_token\":\"ghu_forged\",\"token_type\":\"bearer\"}";
+        let mut answer = http::Response::new(bytes::Bytes::from_static(body.as_bytes()));
+        *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
+        github.answer_next("POST", "/login/oauth/access_token", answer);
+        let error = sign_in.refreshed(&token).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (kind, effect), "{status}");
+    }
+    // A failure is not kept: the refresh token is still good.
+    sign_in.refreshed(&token).await.unwrap().unwrap();
+    let unreadable = http::Response::new(bytes::Bytes::from_static(b"access_token=ghu_x"));
+    github.answer_next("POST", "/login/device/code", unreadable);
+    assert_eq!(sign_in.begin_device().await.unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[tokio::test]

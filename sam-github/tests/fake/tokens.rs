@@ -163,6 +163,39 @@ async fn a_clock_ten_minutes_off_is_noticed_and_made_good() {
     }
 }
 
+/// A key service that is slow, and counts.
+#[derive(Debug)]
+struct Service(Arc<sam_github::Rs256Signer>, std::sync::atomic::AtomicUsize);
+
+#[async_trait::async_trait]
+impl sam_core::keys::Signer for Service {
+    fn key_id(&self) -> &str {
+        self.0.key_id()
+    }
+
+    async fn sign(&self, message: &[u8]) -> sam_core::Result<Vec<u8>> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.0.sign(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_key_service_signs_once_for_all_who_wait() {
+    let clock = ManualClock::new(START);
+    let github = github(&clock);
+    let service = Arc::new(Service(crate::support::keys::signer(), 0.into()));
+    let signer = Arc::clone(&service) as Arc<dyn sam_core::keys::Signer>;
+    let app = GithubApp::builder(crate::support::APP_ID.to_string().parse().unwrap(), signer)
+        .endpoints(github.endpoints())
+        .build(Arc::new(github.clone()), Arc::new(clock));
+    let scopes: Vec<_> = (1_000..1_032).map(|id| scope(&[id], Level::Read)).collect();
+    let tokens = scopes.iter().map(|scope| app.installation_token(scope, Duration::ZERO));
+    let tokens = futures_util::future::join_all(tokens).await;
+    assert!(tokens.iter().all(Result::is_ok) && github.count(MINTED) == 32);
+    assert_eq!(service.1.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn the_apps_own_token_is_kept_for_eight_minutes() {
     let (clock, _, app) = parts();
@@ -227,6 +260,36 @@ async fn an_announced_limit_is_kept_without_asking() {
         clock.advance(Duration::from_secs(wait));
         app.info().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn after_the_last_request_of_an_hour_none_is_sent_until_the_next() {
+    let (clock, github, app) = parts();
+    let reset = (START.as_secs_unsigned() + 600).to_string();
+    let last = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset.as_str())];
+    let mut good = answer(200, &last, "");
+    *good.body_mut() = github.answer(&own_request(&app, "/app").await).into_body();
+    github.answer_next("GET", "/app", good);
+    app.info().await.unwrap();
+    let asked = github.asked().len();
+    let error = app.info().await.unwrap_err();
+    assert_eq!(error.retry(), Retry::After(Duration::from_secs(601)));
+    // A token that is not there yet cannot be made meanwhile.
+    let error = app.repositories(INSTALLATION, None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(github.asked().len(), asked);
+    clock.advance(Duration::from_secs(601));
+    app.info().await.unwrap();
+    app.repositories(INSTALLATION, None).await.unwrap();
+}
+
+/// A request of the App's own, by hand.
+async fn own_request(app: &GithubApp, path: &str) -> http::Request<bytes::Bytes> {
+    let token = app.jwt().await.unwrap();
+    http::Request::get(format!("{}{path}", app.endpoints().api()))
+        .header("authorization", format!("Bearer {}", token.expose()))
+        .body(bytes::Bytes::new())
+        .unwrap()
 }
 
 #[tokio::test]

@@ -26,6 +26,9 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// Longer than the server itself lets any part of a transaction take.
 const TRANSACTION_DEADLINE: Duration = Duration::from_secs(15);
 
+/// Longest that a batch waits for those that were answered just now.
+const GATHER_MAX: Duration = Duration::from_micros(500);
+
 /// What became of one commit.
 pub(super) type Answer = Result<Result<Committed, Refusal>, Fault>;
 
@@ -86,6 +89,21 @@ impl Prepared {
     }
 }
 
+/// The batch before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Batch {
+    commits: usize,
+    took: Duration,
+}
+
+impl Batch {
+    /// Whoever was answered by the batch before is about to come back: what comes in the next moment
+    /// shares the flush, which takes far longer than the moment.
+    fn is_worth_waiting(&self, gathered: usize, since: Instant) -> bool {
+        gathered < self.commits && since.elapsed() < (self.took / 8).min(GATHER_MAX)
+    }
+}
+
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let backoff = Backoff::new(Arc::clone(&shared.entropy));
@@ -96,9 +114,11 @@ impl Writer {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let mut commits = Vec::with_capacity(COMMITS_MAX);
         let mut replies = Vec::with_capacity(COMMITS_MAX);
+        let mut before = Batch::default();
         while let Some(command) = queue.recv().await {
             let mut next = Some(command);
             let mut bytes = 0;
+            let begun = Instant::now();
             while let Some(command) = next.take() {
                 match command {
                     // What is queued already is still done; then the queue ends.
@@ -109,12 +129,18 @@ impl Writer {
                         replies.push(reply);
                     }
                 }
-                if commits.len() < COMMITS_MAX && bytes < BYTES_MAX {
+                while next.is_none() && commits.len() < COMMITS_MAX && bytes < BYTES_MAX {
                     next = queue.try_recv().ok();
+                    if next.is_some() || !before.is_worth_waiting(commits.len(), begun) {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
                 }
             }
             if !commits.is_empty() {
+                let started = Instant::now();
                 let answers = self.apply(&commits).await;
+                before = Batch { commits: commits.len(), took: started.elapsed() };
                 for (reply, answer) in replies.drain(..).zip(answers) {
                     // Who no longer waits has dropped its future and may ask for the outcome.
                     drop(reply.send(answer));
@@ -211,5 +237,25 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_waits_a_moment_for_those_that_were_just_answered_and_no_longer() {
+        let before = |commits, millis| Batch { commits, took: Duration::from_millis(millis) };
+        let now = Instant::now();
+        assert!(before(64, 1_000).is_worth_waiting(1, now));
+        // All of them are back, or there were none.
+        assert!(!before(64, 1_000).is_worth_waiting(64, now));
+        assert!(!Batch::default().is_worth_waiting(1, now));
+        assert!(!before(1, 1_000).is_worth_waiting(1, now));
+        // However long the batch took, the moment is short.
+        let earlier = |span: Duration| now.checked_sub(span).unwrap();
+        assert!(!before(64, 60_000).is_worth_waiting(1, earlier(GATHER_MAX)));
+        assert!(!before(64, 1).is_worth_waiting(1, earlier(Duration::from_micros(126))));
     }
 }

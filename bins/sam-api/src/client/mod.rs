@@ -8,6 +8,7 @@
 mod api;
 mod events;
 mod exec;
+mod github;
 mod reconcile;
 mod send;
 mod socket;
@@ -30,6 +31,7 @@ use crate::{SocketPath, deadline};
 pub use self::api::ListWorkspaces;
 pub use self::events::{EventStream, EventsFrom, RECONNECTS_MAX};
 pub use self::exec::{ExecMessage, ExecReceiver, ExecSender, ExecSocket};
+pub use self::github::ListDeliveries;
 pub use self::reconcile::ListNodes;
 pub use self::sse::{SSE_LINE_BYTES_MAX, SseEvent, SseParser};
 pub use self::terminal::{TerminalMessage, TerminalReceiver, TerminalSender, TerminalSocket};

@@ -1,4 +1,7 @@
-//! What an installation is told of its GitHub App.
+//! The GitHub App of an installation: what the installation is told of it, and its deliveries.
+
+mod follow;
+mod inbox;
 
 pub(crate) mod credentials;
 
@@ -9,6 +12,10 @@ use sam_core::http::HttpTransport;
 use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
 use sam_github::{Endpoints, GithubApp, Issuer, PrivateKey, Rs256Signer, WebhookSecrets};
+
+pub(crate) use self::follow::forget_changed;
+pub use self::inbox::GithubDeliveries;
+pub(crate) use self::inbox::new_delivery;
 
 /// The GitHub App of an installation, as far as it is configured. Each variable is also read with
 /// `GH_` in place of `GITHUB_`, because some hosts reserve that prefix for themselves.
@@ -159,6 +166,8 @@ fn named(variable: &'static str) -> impl Fn(Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use sam_core::time::Timestamp;
+
     use super::*;
 
     const PEM: &str = include_str!("../../../../sam-github/tests/keys/rsa2048.pkcs1.pem");
@@ -182,6 +191,32 @@ mod tests {
         with(&[("GITHUB_APP_ID", "7"), ("GH_APP_ID", "7")]).unwrap();
         let error = with(&[("GITHUB_APP_ID", "7"), ("GH_APP_ID", "8")]).unwrap_err();
         assert!(error.to_string().contains("GH_APP_ID"), "{error}");
+    }
+
+    #[test]
+    fn an_app_is_made_of_a_number_and_a_key_and_one_that_cannot_be_read_stops_the_start() {
+        let made = |variables: &[(&str, &str)]| {
+            let http: Arc<dyn HttpTransport> = Arc::new(sam_core::http::ScriptedHttp::new());
+            let clock = Arc::new(sam_core::time::ManualClock::new(Timestamp::EPOCH));
+            with(variables).unwrap().app(|| Ok(http), clock)
+        };
+        let (id, key) = (("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", PEM));
+        assert_eq!(made(&[id, key]).unwrap().unwrap().to_string(), "App 7 at https://github.com");
+        assert!(made(&[id]).unwrap().is_none());
+        assert!(made(&[key]).unwrap().is_none());
+        for (variable, value) in [
+            ("GITHUB_APP_PRIVATE_KEY", "canary"),
+            ("GITHUB_APP_PRIVATE_KEY_PATH", "/nowhere/canary.pem"),
+        ] {
+            let error = made(&[id, (variable, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BadInput);
+            assert!(error.to_string().starts_with(&format!("{variable}: ")), "{error}");
+            assert!(error.hint().is_some());
+        }
+        // Nobody is asked for a transport that nobody needs.
+        let clock = Arc::new(sam_core::time::ManualClock::new(Timestamp::EPOCH));
+        let no_http = || Err(Error::new(ErrorKind::Bug, "it was asked for"));
+        assert!(with(&[id]).unwrap().app(no_http, clock).unwrap().is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod agents;
 mod daemon;
 mod events;
+mod github;
 mod health;
 mod nodes;
 mod reconcile;
@@ -27,7 +28,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Returns every route: what people and programs, agents and other replicas ask.
 pub fn router(app: App) -> Router {
-    finish(people().merge(agents()).merge(replicas()), app)
+    finish(people().merge(github::webhooks()).merge(agents()).merge(replicas()), app)
 }
 
 /// Returns only the routes that agents ask, for a socket of their own.
@@ -65,6 +66,12 @@ fn people() -> Router<App> {
         .route("/api/orphans/{orphan}", get(reconcile::orphan).delete(reconcile::delete_orphan))
         .route("/api/replicas", get(reconcile::replicas))
         .route("/api/deletion-hold", get(reconcile::hold).put(reconcile::set_hold))
+        .route("/api/github/deliveries", get(github::deliveries))
+        .route("/api/github/deliveries/{delivery}/retry", post(github::retry_delivery))
+        .route("/api/github/installations", get(github::installations))
+        .route("/api/github/installations/{installation}/repositories", get(github::repositories))
+        .route("/api/github/repositories/{repository}/branches", get(github::branches))
+        .route("/api/github/install-url", get(github::install_url))
         .route("/api/events", get(events::follow))
         .route("/api/daemon", get(daemon::show))
         .route("/api/daemon/stop", post(daemon::stop))

@@ -17,9 +17,14 @@ use super::lane::Lanes;
 use super::resource::Resource;
 use super::stored::Stored as _;
 use crate::entropy::Entropy;
-use crate::error::{Report, Result};
-use crate::store::{Claim, ClaimRequest, Cursor, Feed, Kind, Rev, Store, WorkerId};
+use crate::error::{Report, Result, Retry};
+use crate::store::{Claim, ClaimRequest, Cursor, Due, Kind, Lease, Rev, Store, WorkerId};
 use crate::time::Clock;
+
+/// How long a record rests whose step the store did not let finish, from when it answers again.
+const UNFINISHED: Duration = Duration::from_secs(1);
+/// First pause before the store is told again that a lease is given back; it doubles.
+const GIVE_BACK_FIRST: Duration = Duration::from_millis(100);
 
 /// What bounds an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,12 +175,30 @@ impl Engine {
             };
             for claim in claims {
                 flights.push(async move {
-                    let key = claim.lease.key.clone();
+                    let lease = claim.lease.clone();
                     if let Err(error) = self.drive(claim).await {
-                        tracing::warn!(record = %key, error = %Report::new(&error), "step not finished");
+                        tracing::warn!(record = %lease.key, error = %Report::new(&error), "step not finished");
+                        if error.retry() != Retry::Never {
+                            self.give_back(&lease).await;
+                        }
                     }
                 });
             }
+        }
+    }
+
+    /// Gives back the lease on a record whose step the store did not let finish, as soon as it answers
+    /// again: the record is carried on then, and not when the lease would have ended. Whoever has it by
+    /// then keeps it.
+    async fn give_back(&self, lease: &Lease) {
+        let ends_at = self.clock.monotonic() + self.config.lease;
+        let mut pause = GIVE_BACK_FIRST;
+        while self.clock.monotonic() < ends_at {
+            if self.store().release(lease, Due::In(UNFINISHED)).await.is_ok() {
+                return;
+            }
+            self.clock.sleep_until(self.clock.monotonic() + pause).await;
+            pause = (pause * 2).min(UNFINISHED);
         }
     }
 
@@ -249,10 +272,7 @@ impl Engine {
 
     /// A cursor past everything, so that `wait` completes only for what comes.
     async fn beyond_the_head(&self) -> Option<Cursor> {
-        match self.store().changes(None, 0).await {
-            Ok(Feed::Changes(changes)) => Some(Cursor::new(changes.head.epoch, Rev(u64::MAX))),
-            Ok(Feed::Stale { head, .. }) => Some(Cursor::new(head.epoch, Rev(u64::MAX))),
-            Err(_) => None,
-        }
+        let head = crate::store::head(self.store()).await.ok()?;
+        Some(Cursor::new(head.epoch, Rev(u64::MAX)))
     }
 }

@@ -1,6 +1,7 @@
-//! A peer that hangs holds up its own lane and nothing else.
+//! A peer that hangs holds up its own lane and nothing else; a store that is away for a moment holds up
+//! what is in motion no longer than that.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use async_trait::async_trait;
@@ -11,8 +12,13 @@ use super::*;
 use crate::engine::{Asked, Decision, InvalidTransition, Lane, Stored, Transition, decode, encode};
 use crate::entropy::SeededEntropy;
 use crate::id::CommitId;
-use crate::store::{Actor, Commit, Due, Expect, Index, ListQuery, MemoryStore, RecordKey, Write};
+use crate::page::Page;
+use crate::store::{
+    Actor, Claims, Commit, CommitError, Committed, Expect, Feed, Index, ListQuery, MemoryStore,
+    Record, RecordKey, Write,
+};
 use crate::time::{ManualClock, Timestamp};
+use crate::{Error, ErrorKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Peer {
@@ -191,4 +197,88 @@ fn a_turn_that_ends_is_given_to_the_next_in_line() {
     drop((first, second));
     assert_eq!(lanes.places(), 0);
     assert!(lanes.enter(lane()).is_some());
+}
+
+/// A store that can be away: then it takes no commit and no lease back.
+#[derive(Debug)]
+struct Away {
+    store: Arc<MemoryStore>,
+    is_away: AtomicBool,
+}
+
+impl Away {
+    fn answers(&self) -> Result<()> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Unavailable, "the store is away"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Store for Away {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Record>> {
+        self.store.load(key).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page<Record>> {
+        self.store.list(query).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        self.answers().map_err(CommitError::Failed)?;
+        self.store.commit(commit).await
+    }
+
+    async fn outcome(&self, id: CommitId) -> Result<Option<Committed>> {
+        self.store.outcome(id).await
+    }
+
+    async fn claim_due(&self, request: &ClaimRequest) -> Result<Claims> {
+        self.store.claim_due(request).await
+    }
+
+    async fn renew(&self, lease: &Lease, span: Duration) -> Result<bool> {
+        self.store.renew(lease, span).await
+    }
+
+    async fn release(&self, lease: &Lease, due: Due) -> Result<()> {
+        self.answers()?;
+        self.store.release(lease, due).await
+    }
+
+    async fn changes(&self, after: Option<&Cursor>, limit: usize) -> Result<Feed> {
+        self.store.changes(after, limit).await
+    }
+
+    async fn wait(&self, after: &Cursor) -> Result<()> {
+        self.store.wait(after).await
+    }
+}
+
+#[test]
+fn what_a_store_that_was_away_did_not_let_finish_goes_on_when_it_is_back() {
+    let mut rig = rig(EngineConfig::default());
+    let away = Arc::new(Away { store: Arc::clone(&rig.store), is_away: AtomicBool::new(true) });
+    rig.engine.store = Arc::clone(&away) as _;
+    rig.add(Peer::Answers, 3);
+    let engine = &rig.engine;
+    let mut running = Box::pin(engine.run(future::pending()));
+    let context = &mut Context::from_waker(Waker::noop());
+    let mut pass = |span: Duration| {
+        let step = Duration::from_millis(50);
+        let mut left = span;
+        while !left.is_zero() {
+            assert!(running.as_mut().poll(context).is_pending());
+            rig.clock.advance(step);
+            left = left.saturating_sub(step);
+        }
+        assert!(running.as_mut().poll(context).is_pending());
+    };
+    pass(Duration::from_secs(3));
+    away.is_away.store(false, Ordering::Relaxed);
+    // Within the longest pause and the rest after it, far from the end of the leases.
+    pass(UNFINISHED * 2 + Duration::from_millis(200));
+    assert_eq!(rig.done(Peer::Answers), 3);
 }

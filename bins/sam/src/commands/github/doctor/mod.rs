@@ -146,16 +146,19 @@ fn refused(error: &sam_core::Error) -> Finding {
 fn key_file(settings: &GithubSettings) -> Option<Finding> {
     let path = settings.key_file()?;
     let shown = path.display();
-    Some(match fs::metadata(path) {
-        Err(error) => finding("key file", Health::Bad, format!("{shown} cannot be read: {error}")),
-        Ok(found) if found.permissions().mode() & 0o077 == 0 => {
-            finding("key file", Health::Good, format!("{shown} is its owner's alone"))
+    let mode = match fs::metadata(path) {
+        Ok(found) => found.permissions().mode() & 0o777,
+        Err(error) => {
+            let message = format!("{shown} cannot be read: {error}");
+            return Some(finding("key file", Health::Bad, message));
         }
-        Ok(found) => {
-            let mode = found.permissions().mode() & 0o777;
-            let message = format!("{shown} has mode {mode:04o}: others can read the key");
-            finding("key file", Health::Bad, message).hint(format!("chmod 600 {shown}"))
-        }
+    };
+    let for_others = mode & 0o077;
+    Some(if for_others == 0 {
+        finding("key file", Health::Good, format!("{shown} is its owner's alone"))
+    } else {
+        let message = format!("{shown} has mode {mode:04o}: others can read the key");
+        finding("key file", Health::Bad, message).hint(format!("chmod 600 {shown}"))
     })
 }
 
