@@ -3,6 +3,8 @@
 #[cfg(feature = "controller")]
 pub mod controller;
 #[cfg(feature = "node")]
+pub mod git_credential;
+#[cfg(feature = "node")]
 pub mod node;
 #[cfg(feature = "node")]
 pub mod terminal;

@@ -173,15 +173,12 @@ impl GithubApp {
         action: GitCredentialAction,
         request: &GitCredentialRequest,
     ) -> Result<Option<GitCredential>> {
-        let (protocol, host) = self.endpoints().git_host();
-        let is_ours = request.protocol == protocol && request.host.eq_ignore_ascii_case(host);
+        let is_ours = self.is_asked(request);
         match action {
             GitCredentialAction::Get if is_ours => {}
             GitCredentialAction::Erase if is_ours => {
                 // GitHub refused it, so that nobody should be given it again.
-                if let Some(refused) = &request.password {
-                    self.0.forget_token(refused);
-                }
+                self.forget_refused(request);
                 return Ok(None);
             }
             GitCredentialAction::Erase | GitCredentialAction::Get | GitCredentialAction::Store => {

@@ -78,6 +78,7 @@ pub mod sign_in;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod webhook;
+mod workspace_git;
 
 pub use self::app::{
     Account, AppInfo, GithubApp, GithubAppBuilder, HookConfig, Installation, InstallationToken,
@@ -93,3 +94,4 @@ pub use self::private_key::{PrivateKey, PrivateKeyError};
 pub use self::repository::{Branch, BranchCommit, Repository};
 pub use self::rs256::{Rs256Signer, Rs256Verifier};
 pub use self::webhook::{Delivery, DeliveryId, Event, WebhookError, WebhookSecrets};
+pub use self::workspace_git::KnownRepository;

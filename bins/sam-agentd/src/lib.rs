@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub type Environment = Vec<(OsString, OsString)>;
 
 /// Is the holder of the node in `dir`, whose name is the node's id, until SIGTERM. It starts the
-/// agent with `program` and `agent --dir <dir>`.
+/// agent with `program` and `agent --dir <dir>`, and has git ask `program git-credential`.
 ///
 /// # Errors
 /// `Conflict` when the node has a holder; `BadInput` when the directory is no node's; others by
@@ -27,17 +27,29 @@ pub fn holder(dir: &Path, program: &OsStr, environment: Environment) -> Result<(
     let agent = [program, OsStr::new("agent"), OsStr::new("--dir"), dir.as_os_str()];
     let config = HolderConfig::new(dir, node)
         .with_agent_command(agent.map(OsStr::to_owned).to_vec())
+        .with_git_helper(program.to_owned())
         .with_environment(environment);
     block_on(sam_agent::terminal::run(config))
 }
 
-/// Is the agent of the node in `dir` until SIGTERM or SIGINT.
+/// Is the agent of the node in `dir` until SIGTERM or SIGINT, and has git ask
+/// `program git-credential` while it checks out.
 ///
 /// # Errors
 /// By what failed; a control plane that cannot be reached is waited for.
-pub fn agent(dir: &Path, environment: Environment) -> Result<()> {
-    let config = AgentConfig::new(dir.to_owned()).with_environment(environment);
+pub fn agent(dir: &Path, program: &OsStr, environment: Environment) -> Result<()> {
+    let config = AgentConfig::new(dir.to_owned())
+        .with_environment(environment)
+        .with_git_helper(program.to_owned());
     block_on(sam_agent::node::run(config, ended()))
+}
+
+/// Is git's credential helper in a workspace, for one question on standard input.
+///
+/// # Errors
+/// As [`sam_agent::git_credential::run`].
+pub fn git_credential(action: &str, environment: &Environment) -> Result<()> {
+    block_on(sam_agent::git_credential::run(action, environment))
 }
 
 /// Everything a node does waits for sockets: one thread is enough, and small.

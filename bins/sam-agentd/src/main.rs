@@ -22,6 +22,12 @@ enum Part {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Answer git in a workspace when it asks for a credential
+    #[command(name = "git-credential", hide = true)]
+    GitCredential {
+        /// What git wants: get, store or erase
+        action: String,
+    },
     /// Keep terminals and commands, and the agent running
     Holder {
         /// The node's directory
@@ -34,15 +40,17 @@ enum Part {
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let environment = std::env::vars_os().collect();
+    let program = match std::env::current_exe() {
+        Ok(program) => program.into_os_string(),
+        Err(error) => {
+            eprintln!("sam-agentd: this program does not know where it is: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = match Flags::parse().part {
-        Part::Agent { dir } => sam_agentd::agent(&dir, environment),
-        Part::Holder { dir } => match std::env::current_exe() {
-            Ok(program) => sam_agentd::holder(&dir, program.as_os_str(), environment),
-            Err(error) => {
-                eprintln!("sam-agentd: this program does not know where it is: {error}");
-                return ExitCode::FAILURE;
-            }
-        },
+        Part::Agent { dir } => sam_agentd::agent(&dir, &program, environment),
+        Part::GitCredential { action } => sam_agentd::git_credential(&action, &environment),
+        Part::Holder { dir } => sam_agentd::holder(&dir, &program, environment),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -156,6 +156,12 @@ pub(crate) enum Command {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// What git in a workspace asks for credentials
+    #[command(name = "git-credential", hide = true)]
+    GitCredential {
+        /// What git wants: get, store or erase
+        action: String,
+    },
     /// The process that keeps a node's terminals
     #[command(hide = true)]
     Holder {

@@ -10,7 +10,7 @@ use sam_core::keys::{Ed25519Verifier, Verifier as _, ed25519_key_id};
 use sam_core::time::Timestamp;
 use sam_core::{Error, ErrorKind, NodeId, Result};
 
-use crate::wire::{LINK_VERSION, assertion_text};
+use crate::wire::{LINK_VERSION, assertion_text, request_text};
 
 /// Longest assertion header, in bytes.
 const HEADER_BYTES_MAX: usize = 512;
@@ -45,9 +45,28 @@ impl Assertion {
         now: Timestamp,
     ) -> Result<()> {
         challenge.check(&self.nonce, now)?;
-        let text = assertion_text(self.node, &self.nonce);
+        self.check(public_key, assertion_text(self.node, &self.nonce).as_bytes())
+    }
+
+    /// Checks that the nonce is a fresh one of ours and that the node's key signed it together with
+    /// this path and this body.
+    ///
+    /// # Errors
+    /// As [`Assertion::verify`].
+    pub fn verify_request(
+        &self,
+        public_key: [u8; 32],
+        (challenge, now): (&ChallengeKey, Timestamp),
+        path: &str,
+        body: &[u8],
+    ) -> Result<()> {
+        challenge.check(&self.nonce, now)?;
+        self.check(public_key, &request_text(self.node, &self.nonce, path, body))
+    }
+
+    fn check(&self, public_key: [u8; 32], text: &[u8]) -> Result<()> {
         let key_id = ed25519_key_id(&public_key);
-        Ed25519Verifier::new([public_key])?.verify(&key_id, text.as_bytes(), &self.signature)
+        Ed25519Verifier::new([public_key])?.verify(&key_id, text, &self.signature)
     }
 }
 
@@ -142,6 +161,26 @@ mod tests {
         let moved = text.replace(&NODE.to_string(), &NodeId::from_bits(4).to_string());
         let error = moved.parse::<Assertion>().unwrap().verify(key, &challenge, NOW).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    }
+
+    #[tokio::test]
+    async fn a_signed_request_is_good_for_its_path_and_body_and_opens_no_link() {
+        let signer = Ed25519Signer::from_seed(&Secret::new([1; 32]));
+        let (key, challenge) = (signer.public_key(), ChallengeKey::new([4; 32].into()));
+        let nonce = challenge.issue(NOW, &SeededEntropy::new(1));
+        let signature = signer.sign(&request_text(NODE, &nonce, "/a", b"body")).await.unwrap();
+        let header = format!("{NODE}.{nonce}.{}", URL_SAFE_NO_PAD.encode(signature));
+        let assertion: Assertion = header.parse().unwrap();
+        let verify = |now, path, body| assertion.verify_request(key, (&challenge, now), path, body);
+        verify(NOW, "/a", &b"body"[..]).unwrap();
+        let late = NOW.plus(ChallengeKey::LIFETIME + std::time::Duration::from_secs(1));
+        for (now, path, body) in
+            [(NOW, "/b", &b"body"[..]), (NOW, "/a", b"other"), (late, "/a", b"body")]
+        {
+            assert_eq!(verify(now, path, body).unwrap_err().kind(), ErrorKind::Unauthenticated);
+        }
+        let as_link = assertion.verify(key, &challenge, NOW).unwrap_err();
+        assert_eq!(as_link.kind(), ErrorKind::Unauthenticated);
     }
 
     #[test]

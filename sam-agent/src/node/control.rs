@@ -101,7 +101,27 @@ impl Control {
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T> {
-        let request = self.http.post(format!("{}{path}", self.base)).json(body);
+        Self::read(self.http.post(format!("{}{path}", self.base)).json(body)).await
+    }
+
+    /// Posts JSON that is written already, with a header over it, and reads JSON.
+    ///
+    /// # Errors
+    /// As [`Control::post`].
+    pub(super) async fn post_signed<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        (name, value): (&'static str, String),
+    ) -> Result<T> {
+        let request = self.http.post(format!("{}{path}", self.base));
+        Self::read(
+            request.header("content-type", "application/json").header(name, value).body(body),
+        )
+        .await
+    }
+
+    async fn read<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T> {
         let mut response =
             request.send().await.map_err(|error| not_reached(error.without_url()))?;
         let status = response.status().as_u16();

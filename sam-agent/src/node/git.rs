@@ -1,11 +1,11 @@
 //! The system's `git`, with an environment of our own and an end that always comes.
 //!
-//! A credential reaches git only when git asks for it, through variables of that one process; it
-//! is in no argument, no URL and no file (I8). Dropping the future ends git and its helpers.
+//! A credential reaches git only when git asks for it: from the helper that asks the control plane,
+//! or through variables of that one process; it is in no argument, no URL and no file (I8). Dropping the future ends git and its helpers.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use sam_core::{Error, ErrorKind, Result};
 
 use crate::deadline;
+use crate::git_credential::{SOCKET_VARIABLE, config, config_variables};
 use crate::wire::WireCredential;
 
 /// How long one run of git may take.
@@ -35,6 +36,14 @@ const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=%s\\npassword
 pub(super) struct Git {
     pub(super) program: OsString,
     pub(super) environment: Vec<(OsString, OsString)>,
+    helper: Option<Helper>,
+}
+
+/// The program that git asks for credentials, and the socket through which it asks.
+#[derive(Debug, Clone)]
+struct Helper {
+    program: OsString,
+    socket: PathBuf,
 }
 
 /// A credential and the only place it may be sent to.
@@ -62,6 +71,23 @@ impl Ended {
 }
 
 impl Git {
+    /// Takes a program and its environment, without a helper.
+    pub(super) const fn new(program: OsString, environment: Vec<(OsString, OsString)>) -> Self {
+        Self { program, environment, helper: None }
+    }
+
+    /// Has git ask this helper for credentials.
+    #[must_use]
+    pub(super) fn with_helper(mut self, program: OsString, socket: PathBuf) -> Self {
+        self.helper = Some(Helper { program, socket });
+        self
+    }
+
+    /// Returns whether it may be given another credential when it is run again.
+    pub(super) const fn has_helper(&self) -> bool {
+        self.helper.is_some()
+    }
+
     /// Runs git in a directory.
     ///
     /// # Errors
@@ -122,20 +148,22 @@ impl Git {
             .env("SSH_ASKPASS", "false")
             .env("SSH_ASKPASS_REQUIRE", "force");
         // Housekeeping would outlive the run.
-        let mut config =
-            vec![("gc.auto".to_owned(), "0"), ("maintenance.auto".to_owned(), "false")];
+        let mut settings: Vec<(String, OsString)> = vec![
+            ("gc.auto".to_owned(), "0".into()),
+            ("maintenance.auto".to_owned(), "false".into()),
+        ];
         if let Some(login) = login {
             let key = format!("credential.{}.helper", login.origin);
-            config.extend([(key.clone(), ""), (key, HELPER)]);
+            settings.extend([(key.clone(), OsString::new()), (key, HELPER.into())]);
             command
                 .env("SAM_GIT_USERNAME", &login.credential.username)
                 .env("SAM_GIT_PASSWORD", &login.credential.password);
+        } else if let Some(helper) = &self.helper {
+            let ours = config(&helper.program).into_iter();
+            settings.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+            command.env(SOCKET_VARIABLE, &helper.socket);
         }
-        command.env("GIT_CONFIG_COUNT", config.len().to_string());
-        for (index, (key, value)) in config.iter().enumerate() {
-            command.env(format!("GIT_CONFIG_KEY_{index}"), key);
-            command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
-        }
+        command.envs(config_variables(&settings));
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -242,7 +270,7 @@ mod tests {
     }
 
     fn git(program: &str) -> Git {
-        Git { program: program.into(), environment: path() }
+        Git::new(program.into(), path())
     }
 
     #[tokio::test]
@@ -275,7 +303,7 @@ mod tests {
             let ended = git("git").run(here.path(), Some(login), &arguments).await.unwrap();
             assert_eq!(ended.stdout.is_empty(), expected.is_none(), "{host}: {ended:?}");
         }
-        let shell = Git { program: "sh".into(), environment: path() };
+        let shell = git("sh");
         let script = format!("f() {{ {}; }}; f get; f get >&2", HELPER.trim_start_matches('!'));
         let script = script.replace("; f; }", "; f get; }");
         let arguments: [&OsStr; 2] = ["-c".as_ref(), script.as_ref()];

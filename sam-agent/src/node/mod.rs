@@ -9,6 +9,7 @@ mod attach;
 mod checkout;
 mod control;
 mod controls;
+mod credentials;
 mod exec;
 mod files;
 mod git;
@@ -38,6 +39,7 @@ use sam_core::{Error, ErrorKind, Report, Result};
 
 use self::control::Io;
 use self::controls::Controls;
+use self::credentials::{Asking, Doors};
 use self::git::Git;
 use self::holder::Holder;
 use self::identity::Identity;
@@ -70,12 +72,16 @@ pub struct AgentConfig {
     pub git: OsString,
     /// The variables git starts with; those beginning with `GIT_` are left out.
     pub environment: Vec<(OsString, OsString)>,
+    /// The program that git asks for credentials, with the subcommand
+    /// [`git_credential::SUBCOMMAND`](crate::git_credential::SUBCOMMAND); without one git has the
+    /// helpers of its own configuration alone.
+    pub git_helper: Option<OsString>,
 }
 
 impl AgentConfig {
     /// Runs in a directory, with `git` from `PATH` and no variables.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, git: "git".into(), environment: Vec::new() }
+        Self { dir, git: "git".into(), environment: Vec::new(), git_helper: None }
     }
 
     /// Sets the variables git starts with: usually those of the agent itself.
@@ -85,6 +91,13 @@ impl AgentConfig {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
         self.environment = environment.into_iter().collect();
+        self
+    }
+
+    /// Sets the program that git asks for credentials.
+    #[must_use]
+    pub fn with_git_helper(mut self, program: OsString) -> Self {
+        self.git_helper = Some(program);
         self
     }
 
@@ -195,7 +208,7 @@ fn report(error: &Error, pause: Duration) {
 
 /// The agent's unchanging parts.
 struct Agent {
-    identity: Identity,
+    identity: Arc<Identity>,
     router: Router,
 }
 
@@ -222,13 +235,18 @@ async fn start(config: AgentConfig, holder: Arc<dyn Holder>) -> Result<(Agent, C
     } else {
         identity.complete(None).await?;
     }
-    let git = Git { program: config.git, environment: config.environment };
+    let identity = Arc::new(identity);
+    let git = Git::new(config.git, config.environment);
+    let doors = config.git_helper.map(|helper| {
+        let (identity, directory) = (Arc::clone(&identity), config.dir.clone());
+        Doors::new(helper, Asking { identity, directory })
+    });
     let parts = Parts {
         node: identity.node,
         verifier: Arc::new(identity.verifier()?),
         now: wall_clock,
         holder,
-        workspaces: Workspaces::open(&config.dir, git).await?,
+        workspaces: Workspaces::open(&config.dir, git, doors).await?,
     };
     let router = router::router(Arc::new(parts));
     Ok((Agent { identity, router }, controls))

@@ -18,6 +18,7 @@ use sam_core::node_link::Preparation;
 use sam_core::{Error, ErrorKind, ErrorRecord, Result, WorkspaceId};
 
 use super::checkout::{self, CLONING, Head};
+use super::credentials::Doors;
 use super::files;
 use super::git::Git;
 use super::holder::Holder;
@@ -37,6 +38,8 @@ pub(super) struct Workspaces {
     drain_mark: PathBuf,
     draining: AtomicBool,
     git: Git,
+    /// Where git asks for credentials; absent where the node gives none.
+    doors: Option<Arc<Doors>>,
     slots: Arc<Semaphore>,
     state: Mutex<State>,
 }
@@ -69,7 +72,8 @@ impl Workspaces {
     ///
     /// # Errors
     /// `Denied`, `QuotaExceeded`, `Unavailable`.
-    pub(super) async fn open(agent: &Path, git: Git) -> Result<Self> {
+    pub(super) async fn open(agent: &Path, git: Git, doors: Option<Doors>) -> Result<Self> {
+        let doors = doors.map(Arc::new);
         let (directory, trash) = (agent.join("ws"), agent.join("trash"));
         files::delete_tree(&trash).await?;
         files::make_private_directory(&directory).await?;
@@ -78,7 +82,29 @@ impl Workspaces {
         let draining = AtomicBool::new(drain_mark.exists());
         let slots = Arc::new(Semaphore::new(CHECKOUTS_MAX));
         let state = Mutex::default();
-        Ok(Self { directory, trash, drain_mark, draining, git, slots, state })
+        let workspaces = Self { directory, trash, drain_mark, draining, git, doors, slots, state };
+        workspaces.open_doors();
+        Ok(workspaces)
+    }
+
+    /// Answers git in the workspaces that are here already: their processes outlive an agent.
+    fn open_doors(&self) {
+        let (Some(doors), Ok(entries)) = (&self.doors, std::fs::read_dir(&self.directory)) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(workspace) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            if let Err(error) = doors.open(workspace, &entry.path()) {
+                tracing::warn!(
+                    workspace.id = %workspace,
+                    error = %sam_core::Report::new(&error),
+                    "git is given no credentials"
+                );
+            }
+        }
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -179,7 +205,14 @@ impl Workspaces {
         state.started += 1;
         let number = state.started;
         let (teller, progress) = watch::channel(Progress::Running(WAITING));
-        let work = work(self.git.clone(), place, request.clone(), Arc::clone(&self.slots), teller);
+        let work = Work {
+            git: self.git.clone(),
+            doors: self.doors.clone(),
+            workspace,
+            place,
+            request: request.clone(),
+        };
+        let work = work.run(Arc::clone(&self.slots), teller);
         let task = tokio::spawn(work);
         state.jobs.insert(workspace, Job { number, request, progress: progress.clone(), task });
         Ok(Some((number, progress)))
@@ -206,6 +239,9 @@ impl Workspaces {
     pub(super) async fn remove(&self, workspace: WorkspaceId, holder: &dyn Holder) -> Result<()> {
         let _removal = Removal::begin(self, workspace);
         self.cancel(workspace).await;
+        if let Some(doors) = &self.doors {
+            doors.close(workspace);
+        }
         holder.stop_workspace(workspace).await?;
         let (place, trash) = (self.place(workspace), self.trash.join(workspace.to_string()));
         // Out of the way first, so that a crash leaves no half of a workspace.
@@ -249,27 +285,43 @@ fn ready(head: Head) -> Preparation {
     Preparation::Ready { commit: head.commit, branch: head.branch }
 }
 
-async fn work(
+/// A checkout that is on its way.
+struct Work {
     git: Git,
+    doors: Option<Arc<Doors>>,
+    workspace: WorkspaceId,
     place: PathBuf,
     request: PrepareRequest,
-    slots: Arc<Semaphore>,
-    teller: watch::Sender<Progress>,
-) {
-    let Ok(_slot) = slots.acquire().await else { return };
-    teller.send_replace(Progress::Running(CLONING));
-    let step = |name| {
-        teller.send_replace(Progress::Running(name));
-    };
-    let result = checkout::checkout(&git, &place, &request, &step).await;
-    teller.send_replace(match result {
-        Ok(head) => Progress::Done(head),
-        Err(error) => {
-            let error = error.with_operation("checkout");
-            tracing::info!(error = %sam_core::Report::new(&error), "a checkout failed");
-            Progress::Failed(ErrorRecord::from(&error))
-        }
-    });
+}
+
+impl Work {
+    async fn run(self, slots: Arc<Semaphore>, teller: watch::Sender<Progress>) {
+        let Ok(_slot) = slots.acquire().await else { return };
+        teller.send_replace(Progress::Running(CLONING));
+        let step = |name| {
+            teller.send_replace(Progress::Running(name));
+        };
+        let checkout = async {
+            let git = self.git().await?;
+            checkout::checkout(&git, &self.place, &self.request, &step).await
+        };
+        teller.send_replace(match checkout.await {
+            Ok(head) => Progress::Done(head),
+            Err(error) => {
+                let error = error.with_operation("checkout");
+                tracing::info!(error = %sam_core::Report::new(&error), "a checkout failed");
+                Progress::Failed(ErrorRecord::from(&error))
+            }
+        });
+    }
+
+    /// Returns the git of the workspace, which asks for credentials through its socket.
+    async fn git(&self) -> Result<Git> {
+        let Some(doors) = &self.doors else { return Ok(self.git.clone()) };
+        files::make_private_directory(&self.place).await?;
+        let socket = doors.open(self.workspace, &self.place)?;
+        Ok(self.git.clone().with_helper(doors.helper().to_owned(), socket))
+    }
 }
 
 #[cfg(test)]
@@ -299,14 +351,14 @@ mod tests {
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
         let path = option_env!("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
         let environment = vec![("PATH".into(), path.into())];
-        (Git { program: script.into(), environment }, pipe)
+        (Git::new(script.into(), environment), pipe)
     }
 
     #[tokio::test]
     async fn stopping_ends_a_checkout_with_all_its_processes() {
         let here = tempfile::tempdir().unwrap();
         let (git, pipe) = endless_git(here.path());
-        let workspaces = Workspaces::open(&here.path().join("node"), git).await.unwrap();
+        let workspaces = Workspaces::open(&here.path().join("node"), git, None).await.unwrap();
         let asked = request(here.path());
         let first = workspaces.prepare(ID, asked.clone(), Duration::ZERO).await.unwrap();
         assert!(matches!(first, Preparation::InProgress { .. }));
@@ -327,8 +379,8 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_drains_still_does_after_a_restart() {
         let here = tempfile::tempdir().unwrap();
-        let git = Git { program: "git".into(), environment: Vec::new() };
-        let open = async || Workspaces::open(here.path(), git.clone()).await.unwrap();
+        let git = Git::new("git".into(), Vec::new());
+        let open = async || Workspaces::open(here.path(), git.clone(), None).await.unwrap();
         let workspaces = open().await;
         assert!(!workspaces.is_draining());
         workspaces.drain().await.unwrap();

@@ -1,12 +1,14 @@
 //! What is started for a workspace, and with which environment.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use sam_core::{Error, ErrorKind, NodeId, Result, WorkspaceId};
+
+use crate::git_credential;
 
 /// Variables taken over from the holder's configuration; nothing else is, so that no secret of
 /// the agent reaches a workspace.
@@ -27,6 +29,8 @@ pub(super) struct Place<'a> {
     pub(super) workspace_id: WorkspaceId,
     pub(super) environment: &'a [(OsString, OsString)],
     pub(super) directory: &'a Path,
+    /// The program that git asks for credentials, and the socket through which it asks.
+    pub(super) git_helper: Option<(&'a OsStr, &'a Path)>,
 }
 
 impl Place<'_> {
@@ -58,6 +62,11 @@ impl Place<'_> {
             |(name, _): &&(OsString, OsString)| BASE_VARIABLES.iter().any(|known| name == known);
         command
             .envs(self.environment.iter().filter(base).map(|(name, value)| (name, value)))
+            .envs(
+                self.git_helper
+                    .into_iter()
+                    .flat_map(|(program, socket)| git_credential::variables(program, socket)),
+            )
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .env(NODE_VARIABLE, self.node_id.to_string())
             .env(WORKSPACE_VARIABLE, self.workspace_id.to_string());
@@ -167,6 +176,7 @@ mod tests {
             workspace_id: WorkspaceId::from_bits(2),
             environment: &environment,
             directory: Path::new("/"),
+            git_helper: None,
         };
         let sneaky = [(WORKSPACE_VARIABLE.to_owned(), "other".to_owned())];
         let command = place.command(&[], &sneaky).unwrap();

@@ -53,18 +53,35 @@ pub struct HolderConfig {
     /// Variables to take `HOME`, `LANG`, `LOGNAME`, `PATH`, `SHELL`, `TERM` and `USER` from, for
     /// what workspaces start. Others are not passed on.
     pub environment: Vec<(OsString, OsString)>,
+    /// The program that git in a workspace asks for credentials, with the subcommand
+    /// [`git_credential::SUBCOMMAND`](crate::git_credential::SUBCOMMAND); without one git has the
+    /// helpers of its own configuration alone.
+    pub git_helper: Option<OsString>,
 }
 
 impl HolderConfig {
     /// Makes a configuration without agent and environment.
     pub fn new(dir: impl Into<PathBuf>, node_id: NodeId) -> Self {
-        Self { dir: dir.into(), node_id, agent_command: Vec::new(), environment: Vec::new() }
+        Self {
+            dir: dir.into(),
+            node_id,
+            agent_command: Vec::new(),
+            environment: Vec::new(),
+            git_helper: None,
+        }
     }
 
     /// Sets the agent to keep running.
     #[must_use]
     pub fn with_agent_command(mut self, command: Vec<OsString>) -> Self {
         self.agent_command = command;
+        self
+    }
+
+    /// Sets the program that git in a workspace asks for credentials.
+    #[must_use]
+    pub fn with_git_helper(mut self, program: OsString) -> Self {
+        self.git_helper = Some(program);
         self
     }
 

@@ -25,6 +25,7 @@ use super::processes::{self, Identity, Table};
 use super::protocol::HolderInfo;
 use super::pty::{self, Pty};
 use super::pulse::Pulse;
+use crate::git_credential::SOCKET_FILE;
 use crate::wire::{
     Activity, DeclareWork, ExecRequest, IdleEnd, OpenTerminal, TERMINALS_PER_WORKSPACE_MAX,
     TerminalInfo, WorkName,
@@ -92,7 +93,8 @@ impl Workspaces {
         request: &OpenTerminal,
     ) -> Result<TerminalInfo> {
         self.make_room(workspace)?;
-        let place = self.place(workspace, Path::new(directory));
+        let socket = Path::new(directory).with_file_name(SOCKET_FILE);
+        let place = self.place(workspace, Path::new(directory), &socket);
         let mut command = place.command(&request.command, &[])?;
         command.env("TERM", request.term.as_deref().unwrap_or(TERM_DEFAULT));
         let program = command.get_program().to_string_lossy().into_owned();
@@ -170,13 +172,14 @@ impl Workspaces {
     ) -> Result<Result<Running, ErrorRecord>> {
         self.refuse_while_stopping(workspace)?;
         let underway = self.pulse(workspace).command(Instant::now());
+        let socket = Path::new(directory).with_file_name(SOCKET_FILE);
         let start = || {
             let directory = command::directory_below(directory, request.directory.as_deref())?;
             let Some(program) = request.command.first() else {
                 return Err(Error::new(ErrorKind::BadInput, "the command is empty")
                     .with_hint("name a program"));
             };
-            let place = self.place(workspace, &directory);
+            let place = self.place(workspace, &directory, &socket);
             let command = place.command(&request.command, &request.env)?;
             exec::start(&self.children, command, workspace, underway)
                 .map_err(|error| command::start_error(program, error))
@@ -346,9 +349,16 @@ impl Workspaces {
         &(&table.with_descendants(members) - &agent) - &table.with_ancestors(own)
     }
 
-    fn place<'a>(&'a self, workspace_id: WorkspaceId, directory: &'a Path) -> Place<'a> {
-        let HolderConfig { node_id, environment, .. } = &self.config;
-        Place { node_id: *node_id, workspace_id, environment, directory }
+    /// Says where and as what something is started; the socket is the workspace's at the agent.
+    fn place<'a>(
+        &'a self,
+        workspace_id: WorkspaceId,
+        directory: &'a Path,
+        socket: &'a Path,
+    ) -> Place<'a> {
+        let HolderConfig { node_id, environment, git_helper, .. } = &self.config;
+        let git_helper = git_helper.as_deref().map(|program| (program, socket));
+        Place { node_id: *node_id, workspace_id, environment, directory, git_helper }
     }
 
     fn make_room(&self, workspace: WorkspaceId) -> Result<()> {

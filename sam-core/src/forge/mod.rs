@@ -115,6 +115,25 @@ words! {
     });
 }
 
+impl RepoPath {
+    /// Reads the path of a repository's web address: `owner/name`, with or without `.git`.
+    ///
+    /// ```
+    /// use sam_core::forge::RepoPath;
+    /// assert_eq!(RepoPath::in_address("octo/hello.git").unwrap().as_str(), "octo/hello");
+    /// assert!(RepoPath::in_address("octo/hello/tree/main").is_none());
+    /// ```
+    pub fn in_address(path: &str) -> Option<Self> {
+        let path = path.trim_matches('/');
+        path.strip_suffix(".git").unwrap_or(path).parse().ok()
+    }
+
+    /// Returns whether both are the same name; forges do not tell case apart.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
 fn word(text: &str) -> bool {
     !text.is_empty()
         && text != "."

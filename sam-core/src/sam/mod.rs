@@ -4,6 +4,7 @@ mod builder;
 mod caller;
 mod deliveries;
 mod feed;
+mod git;
 mod hold;
 mod nodes;
 mod orphans;

@@ -235,7 +235,7 @@ impl Sam {
         self.commit(commit).await.map(drop).map_err(Error::from)
     }
 
-    async fn change_workspace(
+    pub(super) async fn change_workspace(
         &self,
         id: WorkspaceId,
         caller: &Caller,

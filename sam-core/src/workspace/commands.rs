@@ -94,6 +94,7 @@ impl NewWorkspace {
             wish: WorkspaceWish::Running,
             repo: self.repo,
             checkout: self.checkout,
+            forge: None,
             size: self.size,
             lifetime: self.lease.map_or(Lifetime::Kept, |span| leased(span, now)),
             node: None,

@@ -23,7 +23,7 @@ pub use self::name::{ParseNameError, WorkspaceName};
 pub use self::record::{
     Lifetime, Step, StepState, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish,
 };
-pub use self::repo::{Checkout, ParseRefError, ParseRepoError, RefName, RepoRef};
+pub use self::repo::{Checkout, ForgeRepository, ParseRefError, ParseRepoError, RefName, RepoRef};
 pub use self::resource::{
     IdleObservation, Placement, WorkspaceDecision, WorkspaceEffect, WorkspaceLook,
     WorkspaceObservation, WorkspaceResource,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::idle::{IdleStop, StoppedBy};
 use super::name::WorkspaceName;
-use super::repo::{Checkout, RepoRef};
+use super::repo::{Checkout, ForgeRepository, RepoRef};
 use crate::compute::Size;
 use crate::engine::{InvalidTransition, Stored};
 use crate::error::ErrorRecord;
@@ -209,6 +209,9 @@ pub struct WorkspaceRecord {
     pub repo: RepoRef,
     /// What is checked out of it.
     pub checkout: Checkout,
+    /// Which repository of its forge that is, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge: Option<ForgeRepository>,
     /// How large its node is.
     pub size: Size,
     /// How long it lives.

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::forge::{GrantId, RepoPath};
+
 /// Where a repository is: a URL without credentials, an absolute path, or `owner/name` on GitHub.
 ///
 /// Parsing refuses what git could mistake for an option or a command (`-x`, `ext::…`), and
@@ -48,6 +50,15 @@ impl RepoRef {
     /// Returns whether it lies in the file system of the node.
     pub fn is_local(&self) -> bool {
         self.0.starts_with('/') || self.0.starts_with("file://")
+    }
+
+    /// Returns scheme and host, as git names them, and `owner/name`, where that is all there is in
+    /// its address: so it is on a forge.
+    pub fn on_forge(&self) -> Option<(&str, &str, RepoPath)> {
+        let (scheme, rest) = self.0.split_once("://")?;
+        let (host, path) = rest.split_once('/')?;
+        let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+        Some((scheme, host, RepoPath::in_address(path)?)).filter(|_| is_web)
     }
 
     /// Returns a short name for people: the last part of the path, without `.git`.
@@ -130,6 +141,40 @@ impl TryFrom<String> for RepoRef {
 impl From<RepoRef> for String {
     fn from(repo: RepoRef) -> Self {
         repo.0
+    }
+}
+
+/// Which repository of a forge a workspace has: the forge's own names, which stay when it is renamed
+/// or moved. Known once git in the workspace was given a credential, and the same from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ForgeRepository {
+    /// Whose allowance it was reached by; another one when it was moved.
+    #[serde(with = "grant_text")]
+    pub grant: GrantId,
+    /// The forge's number of it.
+    pub number: u64,
+}
+
+impl ForgeRepository {
+    /// Names one.
+    pub const fn new(grant: GrantId, number: u64) -> Self {
+        Self { grant, number }
+    }
+}
+
+mod grant_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::forge::GrantId;
+
+    pub(super) fn serialize<S: Serializer>(grant: &GrantId, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(grant.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<GrantId, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 
@@ -230,6 +275,28 @@ mod tests {
         ] {
             assert_eq!(text.parse::<RepoRef>(), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_on_a_forge_is_told_by_its_address() {
+        for (text, expected) in [
+            ("octo/hello", Some(("https", "github.com", "octo/hello"))),
+            ("http://127.0.0.1:8/Octo/x.y.git/", Some(("http", "127.0.0.1:8", "Octo/x.y"))),
+            ("https://example.org/group/sub/name.git", None),
+            ("https://example.org/a", None),
+            ("ssh://git@example.org/a/b", None),
+            ("/srv/a/b", None),
+        ] {
+            let repo: RepoRef = text.parse().unwrap();
+            let found = repo.on_forge();
+            let found = found.as_ref().map(|(scheme, host, path)| (*scheme, *host, path.as_str()));
+            assert_eq!(found, expected, "{text}");
+        }
+        let known = ForgeRepository::new("7".parse().unwrap(), 1_000);
+        let text = serde_json::to_string(&known).unwrap();
+        assert_eq!(text, r#"{"grant":"7","number":1000}"#);
+        assert_eq!(serde_json::from_str::<ForgeRepository>(&text).unwrap(), known);
+        serde_json::from_str::<ForgeRepository>(r#"{"grant":"a b","number":1}"#).unwrap_err();
     }
 
     #[test]

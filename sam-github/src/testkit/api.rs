@@ -114,7 +114,9 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Outcome {
     let asker = asker(world, ask.header(header::AUTHORIZATION), ask.now)?;
     match (asker, path.first().copied()) {
         (Asker::App, Some("app")) => app(world, ask, &path),
-        (Asker::App, Some("repos" | "users")) => installation_of(world, ask, &path),
+        (Asker::App, Some("repos" | "repositories" | "users")) => {
+            installation_of(world, ask, &path)
+        }
         (Asker::Installation(token), _) => installation(world, ask, &path, &token),
         (Asker::User(user), _) => as_user(world, ask, &path, user),
         (Asker::App, _) => Err((401, "A JSON web token could not be decoded")),
@@ -151,14 +153,21 @@ fn app(world: &mut World, ask: &Ask<'_>, path: &[&str]) -> Outcome {
 }
 
 fn installation_of(world: &World, ask: &Ask<'_>, path: &[&str]) -> Outcome {
+    let of = |repo: u64| {
+        world.installations.values().find(|found| world.of_installation(found.id).contains(&repo))
+    };
     let found = match (ask.method.as_str(), path) {
         ("GET", ["repos", owner, name, "installation"]) => {
-            let repo = world.named(owner, name).ok_or(NOT_FOUND)?.id;
-            world
-                .installations
-                .values()
-                .find(|found| world.of_installation(found.id).contains(&repo))
+            match (world.named(owner, name), world.former(owner, name)) {
+                (Some(repo), _) => of(repo.id),
+                (None, Some(id)) if of(id).is_some() => {
+                    let to = format!("{}/repositories/{id}/installation", world.api());
+                    return Ok(Reply::At(301, to));
+                }
+                _ => None,
+            }
         }
+        ("GET", ["repositories", id, "installation"]) => of(id.parse().map_err(|_| NOT_FOUND)?),
         ("GET", ["users", login, "installation"]) => {
             world.installations.values().find(|found| found.account.eq_ignore_ascii_case(login))
         }

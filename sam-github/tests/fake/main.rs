@@ -17,3 +17,5 @@ mod sign_in;
 mod sockets;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod workspaces;

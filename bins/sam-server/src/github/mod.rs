@@ -3,6 +3,8 @@
 mod follow;
 mod inbox;
 
+pub(crate) mod credentials;
+
 use std::path::Path;
 use std::sync::Arc;
 

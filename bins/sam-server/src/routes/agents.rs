@@ -1,6 +1,7 @@
 //! What agents ask: an identity, a nonce, and their link.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -10,11 +11,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode};
 use sam_agent::controller::{Assertion, HOP_HEADER, LINK_MESSAGE_BYTES_MAX, link_version};
 use sam_agent::wire::{
-    ASSERTION_HEADER, BootstrapReply, BootstrapRequest, ChallengeReply, LINK_VERSION_HEADER,
+    ASSERTION_HEADER, BootstrapReply, BootstrapRequest, ChallengeReply, GIT_CREDENTIAL_PATH,
+    GitCredentialAsk, GitCredentialReply, LINK_VERSION_HEADER,
 };
 use sam_core::{Error, ErrorKind, NodeId, Report, Result};
 
 use crate::app::App;
+use crate::github::credentials;
 use crate::problem::ApiError;
 use crate::replica::public;
 
@@ -32,13 +35,28 @@ pub(super) async fn challenge(State(app): State<App>) -> Json<ChallengeReply> {
     Json(ChallengeReply { nonce, control_urls: public(&app.control_urls) })
 }
 
+/// Answers git in a workspace, through the workspace's node.
+pub(super) async fn git_credential(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<GitCredentialReply>, ApiError> {
+    let assertion = claimed(header(&headers, ASSERTION_HEADER))?;
+    let known = app.sam.node_public_key(assertion.node()).await?;
+    let fresh = (&app.challenge, app.sam.clock().now());
+    assertion.verify_request(public_key(&known)?, fresh, GIT_CREDENTIAL_PATH, &body)?;
+    // Without the parser's text: it may quote a secret.
+    let ask: GitCredentialAsk = serde_json::from_slice(&body)
+        .map_err(|_| Error::new(ErrorKind::BadInput, "git's question cannot be read"))?;
+    Ok(Json(credentials::answer(&app, assertion.node(), ask).await?))
+}
+
 pub(super) async fn link(
     State(app): State<App>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, ApiError> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Err(error) = link_version(text(LINK_VERSION_HEADER)) {
+    if let Err(error) = link_version(header(&headers, LINK_VERSION_HEADER)) {
         // The header tells an agent of another version which one to become.
         let version = env!("CARGO_PKG_VERSION");
         let refusal = Error::new(ErrorKind::BadInput, error.to_string())
@@ -47,7 +65,7 @@ pub(super) async fn link(
         *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
         return Ok(response);
     }
-    let node = identify(&app, text(ASSERTION_HEADER)).await?;
+    let node = identify(&app, header(&headers, ASSERTION_HEADER)).await?;
     let upgrade = upgrade.max_message_size(LINK_MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let link = app.controller.accept(node, socket);
@@ -79,12 +97,20 @@ pub(super) async fn replica(
 }
 
 async fn identify(app: &App, assertion: Option<&str>) -> Result<NodeId> {
-    let assertion: Assertion = assertion
-        .ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the node's assertion is missing"))?
-        .parse()?;
+    let assertion = claimed(assertion)?;
     let known = app.sam.node_public_key(assertion.node()).await?;
     assertion.verify(public_key(&known)?, &app.challenge, app.sam.clock().now())?;
     Ok(assertion.node())
+}
+
+fn claimed(assertion: Option<&str>) -> Result<Assertion> {
+    assertion
+        .ok_or_else(|| Error::new(ErrorKind::Unauthenticated, "the node's assertion is missing"))?
+        .parse()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn public_key(text: &str) -> Result<[u8; 32]> {

@@ -16,6 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, post, put};
 use sam_agent::controller::HOP_PATH;
+use sam_agent::wire::GIT_CREDENTIAL_PATH;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
@@ -80,6 +81,7 @@ fn agents() -> Router<App> {
     Router::new()
         .route("/api/bootstrap", post(agents::bootstrap))
         .route("/api/agent/challenge", post(agents::challenge))
+        .route(GIT_CREDENTIAL_PATH, post(agents::git_credential))
         .route("/api/agent/link", any(agents::link))
 }
 

@@ -38,6 +38,7 @@ use crate::signals::Signals;
 pub(crate) fn run_process(command: &Command, settings: &Settings) -> Option<Result<u8, Failure>> {
     let outcome = match command {
         Command::Agent { dir } => node::agent(dir),
+        Command::GitCredential { action } => node::git_credential(action),
         Command::Holder { dir } => node::holder(dir),
         Command::Daemon { command: args::Daemon::Run } => crate::daemon::run(&settings.data_dir),
         Command::Completions { shell } => return Some(completions(*shell)),
@@ -70,6 +71,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Daemon { command: args::Daemon::Stop } => daemon::stop(&context).await,
         // Handled by `run_process`, before there is a runtime.
         Command::Agent { .. }
+        | Command::GitCredential { .. }
         | Command::Holder { .. }
         | Command::Completions { .. }
         | Command::Daemon { command: args::Daemon::Run } => Ok(0),

@@ -30,6 +30,8 @@ mod main_job;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod private;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod replicas;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         server::trials(),
         idle::trials(),
         leftovers::trials(),
+        private::trials(),
         replicas::trials(),
         backups::trials(),
         faults::trials(),

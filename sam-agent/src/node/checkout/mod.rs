@@ -26,6 +26,12 @@ const NO_MATCH: i32 = 2;
 const ATTEMPTS_MAX: u32 = 3;
 /// The code of an error of which only git's end by a signal is known.
 const ENDED_BY_SIGNAL: &str = "git_ended_by_signal";
+/// The code of an error when the credential that git was given was refused.
+const CREDENTIAL_REFUSED: &str = "git_credential_refused";
+/// Credentials that are tried: one may have been ended before its time.
+const CREDENTIALS_MAX: u32 = 2;
+/// How lines begin that our helper says to people.
+const HELPER_SAYS: &str = "sam: ";
 
 /// What a checkout stands at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +73,16 @@ pub(super) async fn checkout(
     let partial = workspace.join(attempt_name());
     let attempt = Attempt { git, workspace, partial: &partial, request };
     let mut cloned = attempt.run(step).await;
+    let mut credentials = 1;
     for _ in 1..ATTEMPTS_MAX {
-        // Whoever ended git, for want of memory or by mistake, did not judge the repository.
-        if cloned.as_ref().err().and_then(Error::provider_code) != Some(ENDED_BY_SIGNAL) {
-            break;
+        match cloned.as_ref().err().and_then(Error::provider_code) {
+            // Whoever ended git, for want of memory or by mistake, did not judge the repository.
+            Some(ENDED_BY_SIGNAL) => {}
+            // Git has told its helper: the next one is fresh.
+            Some(CREDENTIAL_REFUSED) if git.has_helper() && credentials < CREDENTIALS_MAX => {
+                credentials += 1;
+            }
+            _ => break,
         }
         files::delete_tree(&partial).await?;
         cloned = attempt.run(step).await;
@@ -260,10 +272,23 @@ fn refused(ended: &Ended) -> Error {
     } else {
         (ErrorKind::Unavailable, "see whether the node reaches the repository's host")
     };
+    // Why there was no credential is more than that there was none.
+    let helper = ended.stderr.lines().find_map(|line| line.strip_prefix(HELPER_SAYS));
+    if kind == ErrorKind::Denied
+        && let Some(why) = helper
+    {
+        let (why, hint) = why.split_once("; ").unwrap_or((why, hint));
+        return Error::new(kind, why.to_owned()).with_hint(hint.to_owned());
+    }
     // The last line is git's verdict; those before it tell what it was about to do.
     let verdict = ended.stderr.lines().next_back().unwrap_or_default();
     let verdict = verdict.strip_prefix("fatal: ").unwrap_or(verdict);
-    Error::new(kind, format!("git could not read the repository: {verdict}")).with_hint(hint)
+    let error =
+        Error::new(kind, format!("git could not read the repository: {verdict}")).with_hint(hint);
+    if says(&["Authentication failed"]) {
+        return error.with_provider_code(CREDENTIAL_REFUSED);
+    }
+    error
 }
 
 #[cfg(test)]

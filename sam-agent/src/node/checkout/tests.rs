@@ -16,7 +16,7 @@ fn environment() -> Vec<(OsString, OsString)> {
 }
 
 fn git() -> Git {
-    Git { program: "git".into(), environment: environment() }
+    Git::new("git".into(), environment())
 }
 
 /// A bare repository with a branch, a tag and a commit that is on neither.
@@ -166,7 +166,7 @@ async fn a_git_that_is_ended_by_a_signal_is_started_again() {
     let try_with = async |limit: &str, name: &str| {
         std::fs::write(&program, script.replace("LIMIT", limit)).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let git = Git { program: program.clone().into(), environment: environment() };
+        let git = Git::new(program.clone().into(), environment());
         checkout(&git, &place.path().join(name), &repo.request(None), &|_| {}).await
     };
     let head = try_with("2", "w1").await.unwrap();
@@ -179,7 +179,7 @@ async fn a_git_that_is_ended_by_a_signal_is_started_again() {
 #[tokio::test]
 async fn a_node_without_git_says_so() {
     let (repo, node) = (Repo::new().await, tempfile::tempdir().unwrap());
-    let git = Git { program: "git-that-is-not".into(), environment: environment() };
+    let git = Git::new("git-that-is-not".into(), environment());
     let place = node.path().join("ws-1");
     let error = checkout(&git, &place, &repo.request(None), &|_| {}).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);

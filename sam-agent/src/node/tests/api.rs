@@ -20,13 +20,13 @@ const WORK: &str = "build";
 
 /// The router with the fake holder, for requests without a link.
 pub(super) async fn bare_router(directory: &std::path::Path, node: NodeId) -> Router {
-    let git = Git { program: "git".into(), environment: environment() };
+    let git = Git::new("git".into(), environment());
     router::router(Arc::new(Parts {
         node,
         verifier: Arc::new(Ed25519Verifier::new([server_signer().public_key()]).unwrap()),
         now: wall_clock,
         holder: Arc::new(FakeHolder::default()),
-        workspaces: Workspaces::open(directory, git).await.unwrap(),
+        workspaces: Workspaces::open(directory, git, None).await.unwrap(),
     }))
 }
 

@@ -3,6 +3,7 @@
 
 mod api;
 mod conformance;
+mod credentials;
 mod fake;
 mod link;
 mod replicas;
@@ -31,7 +32,7 @@ use crate::controller::{
     Assertion, Controller, ControllerConfig, Grant, HOP_HEADER, HOP_PATH, LINK_MESSAGE_BYTES_MAX,
     link_version,
 };
-use crate::wire::{BootstrapRequest, ServerKey};
+use crate::wire::{BootstrapRequest, GIT_CREDENTIAL_PATH, ServerKey};
 
 pub(super) use self::fake::FakeHolder;
 
@@ -207,6 +208,7 @@ impl Rig {
             .route("/api/bootstrap", post(bootstrap))
             .route("/api/agent/challenge", post(challenge))
             .route("/api/agent/link", get(link))
+            .route(GIT_CREDENTIAL_PATH, post(credentials::git_credential))
             .route("/proxy/{*path}", any(proxy))
             .route(HOP_PATH, any(hop))
             .with_state(Arc::clone(&self.server))
@@ -238,8 +240,9 @@ impl Rig {
     /// Starts the agent with this holder.
     fn start_agent_with(&self, holder: Arc<FakeHolder>) -> CancellationToken {
         let shutdown = self.stop.child_token();
-        let config =
-            AgentConfig::new(self.directory.path().to_owned()).with_environment(environment());
+        let config = AgentConfig::new(self.directory.path().to_owned())
+            .with_environment(environment())
+            .with_git_helper("/opt/sam".into());
         let told = shutdown.clone();
         self.background(async move {
             let told = async move { told.cancelled().await };

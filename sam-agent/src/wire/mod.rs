@@ -9,12 +9,18 @@
     reason = "wire types are spelled out on both sides; a change is a new link version"
 )]
 
+mod git_credential;
+
 use serde::{Deserialize, Serialize};
 
 use sam_core::node_link::Preparation;
 pub use sam_core::node_link::{Activity, IdleEnd, Work, WorkName, WorkSort};
 use sam_core::workspace::{Checkout, RepoRef};
 use sam_core::{ErrorRecord, NodeId, TerminalId, WorkspaceId};
+
+pub use self::git_credential::{
+    GIT_CREDENTIAL_PATH, GIT_QUESTION_BYTES_MAX, GitCredentialAsk, GitCredentialReply, request_text,
+};
 
 /// Largest payload of one binary frame, in bytes.
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
