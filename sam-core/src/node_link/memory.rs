@@ -11,7 +11,7 @@ use super::{Activity, IdleEnd, NodeLink, Preparation, Prepare, Readiness};
 use crate::error::Result;
 use crate::id::{NodeId, WorkspaceId};
 
-/// A link whose nodes all answer, for tests, examples and measurements.
+/// A link whose nodes all answer until they are disconnected, for tests, examples and measurements.
 ///
 /// ```
 /// use sam_core::node_link::{MemoryLink, NodeLink};

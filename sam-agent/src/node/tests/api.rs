@@ -296,7 +296,7 @@ async fn activity_work_and_warnings_travel_through_the_link() {
         let (status, _) = rig.ask("PUT", &path, &bad, [NodeRight::Work]).await;
         assert_eq!(status, 400, "{bad}");
     }
-    let odd = format!("/v1/workspaces/{WORKSPACE}/work/a%20b");
+    let odd = path.replace(WORK, "a%20b");
     assert_eq!(rig.ask("PUT", &odd, &declared, [NodeRight::Work]).await.0, 400);
     for _ in 0..2 {
         let (status, _) = rig.ask("DELETE", &path, &Value::Null, [NodeRight::Work]).await;
