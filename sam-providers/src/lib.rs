@@ -1,11 +1,13 @@
 //! Implementations of `sam-core`'s effect traits. Each is a feature of its own, none is on by
 //! default, and none knows another.
 
+#[cfg(feature = "api")]
+pub mod api;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod archive;
 #[cfg(feature = "postgres")]
 mod batch;
-#[cfg(any(feature = "postgres", feature = "system"))]
+#[cfg(any(feature = "postgres", feature = "system", feature = "testkit"))]
 mod deadline;
 #[cfg(feature = "http")]
 pub mod http;
@@ -19,3 +21,5 @@ mod retention;
 pub mod sqlite;
 #[cfg(feature = "system")]
 pub mod system;
+#[cfg(feature = "testkit")]
+pub mod testkit;
