@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use sam_core::compute::ProviderName;
 use sam_core::workspace::{RefName, RepoRef};
 use sam_core::{ErrorRecord, NodeId, WorkspaceId};
 
@@ -28,6 +29,9 @@ pub struct CreateWorkspace {
     /// The size of its machine; the installation's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
+    /// Where its machine is bought, such as `hetzner`; the installation's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
     /// Delete it when this lapses; kept until deleted when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Lifetime>,
@@ -40,7 +44,15 @@ pub struct CreateWorkspace {
 impl CreateWorkspace {
     /// Asks for a repository's default branch on a machine of the default size.
     pub const fn new(repo: RepoRef) -> Self {
-        Self { repo, reference: None, name: None, size: None, lifetime: None, idle_stop_ms: None }
+        Self {
+            repo,
+            reference: None,
+            name: None,
+            size: None,
+            provider: None,
+            lifetime: None,
+            idle_stop_ms: None,
+        }
     }
 }
 
@@ -177,6 +189,9 @@ pub struct Workspace {
     pub branch: Option<String>,
     /// The size of its machine.
     pub size: String,
+    /// Where its machine is bought, where somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
     /// The node it is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<NodeId>,

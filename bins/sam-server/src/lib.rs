@@ -17,6 +17,7 @@ mod installation;
 mod listen;
 mod problem;
 mod project;
+mod providers;
 mod replica;
 mod routes;
 mod running;

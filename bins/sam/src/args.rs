@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use sam_api::wire::WorkName;
 use sam_api::{ParseSpanError, Span};
 use sam_core::TerminalId;
+use sam_core::compute::ProviderName;
 use sam_core::workspace::RefName;
 
 use crate::attach::DetachKey;
@@ -116,6 +117,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Orphan,
     },
+    /// Where machines are bought: what is set up, what answers, sizes and prices
+    Providers,
     /// The servers that share one database
     Replica {
         #[command(subcommand)]
@@ -184,6 +187,9 @@ pub(crate) struct Up {
     /// The size of its machine
     #[arg(long)]
     pub(crate) size: Option<String>,
+    /// Where its machine is bought; `sam providers` lists them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) provider: Option<ProviderName>,
     /// Run this with `sh -c` in it instead of opening a terminal, and exit with its status
     #[arg(short, long, value_name = "CMD")]
     pub(crate) exec: Option<String>,

@@ -2,6 +2,7 @@
 
 mod forward;
 mod memory;
+mod providers;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::page::Page;
 use crate::volume::Volume;
 
 pub use self::memory::MemoryCompute;
+pub use self::providers::{ProviderName, Providers};
 
 /// Creates, lists and deletes machines.
 ///

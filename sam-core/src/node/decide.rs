@@ -276,7 +276,8 @@ impl Step<'_> {
             Ok(Deletion::Gone) => {
                 let settled_in = match self.node.create_at {
                     Some(at) if self.node.create_unsettled => {
-                        let end = at.plus(self.policy.create_settles_within);
+                        let within = self.node.create_settles_within;
+                        let end = at.plus(within.max(self.policy.create_settles_within));
                         end.since(self.now)
                     }
                     _ => Duration::ZERO,

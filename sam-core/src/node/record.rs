@@ -1,10 +1,11 @@
 //! What is stored of a node.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compute::{MachineKey, Size};
+use crate::compute::{MachineKey, ProviderName, Size};
 use crate::engine::{InvalidTransition, Stored};
 use crate::error::ErrorRecord;
 use crate::id::{NodeId, WorkspaceId};
@@ -121,7 +122,7 @@ pub struct NodeRecord {
     /// What is wanted of it.
     pub wish: NodeWish,
     /// The provider it was bought from.
-    pub provider: String,
+    pub provider: ProviderName,
     /// How large it is.
     pub size: Size,
     /// Where it is, in the provider's words.
@@ -130,6 +131,9 @@ pub struct NodeRecord {
     /// The provider's own id of the machine, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
+    /// The longest that a create there may still take effect after its reply was lost.
+    #[serde(default, with = "crate::millis")]
+    pub create_settles_within: Duration,
     /// When a machine was last asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_at: Option<Timestamp>,
@@ -175,7 +179,7 @@ impl NodeRecord {
     pub const BY_PROVIDER: IndexField = IndexField::Third;
 
     /// Describes a node that is wanted for a workspace.
-    pub fn requested(id: NodeId, owner: String, provider: String, now: Timestamp) -> Self {
+    pub fn requested(id: NodeId, owner: String, provider: ProviderName, now: Timestamp) -> Self {
         Self {
             format: <Self as Stored>::FORMAT,
             id,
@@ -186,6 +190,7 @@ impl NodeRecord {
             size: Size::default(),
             region: None,
             provider_id: None,
+            create_settles_within: Duration::ZERO,
             create_at: None,
             create_unsettled: false,
             public_key: None,
@@ -220,7 +225,7 @@ impl NodeRecord {
     pub fn recovered(
         id: NodeId,
         owner: String,
-        provider: String,
+        provider: ProviderName,
         provider_id: String,
         now: Timestamp,
     ) -> Self {
@@ -276,13 +281,13 @@ impl NodeRecord {
     }
 
     /// Returns whether a workspace of this owner and size can be put on it at once.
-    pub fn is_free_for(&self, owner: &str, provider: &str, size: Size) -> bool {
+    pub fn is_free_for(&self, owner: &str, provider: &ProviderName, size: Size) -> bool {
         self.state == NodeState::Ready
             && self.wish == NodeWish::Kept
             && !self.retired
             && self.workspaces.is_empty()
             && self.owner == owner
-            && self.provider == provider
+            && self.provider == *provider
             && self.size == size
     }
 
@@ -337,7 +342,7 @@ impl Stored for NodeRecord {
         let state = Some(self.state.code().to_owned());
         match self.state {
             NodeState::Deleted => [state, None, None],
-            _ => [state, Some(self.owner.clone()), Some(self.provider.clone())],
+            _ => [state, Some(self.owner.clone()), Some(self.provider.to_string())],
         }
     }
 

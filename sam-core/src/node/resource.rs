@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::decide::decide;
 use super::record::{NodeRecord, NodeState};
 use crate::auth::BootKey;
-use crate::compute::{BootData, ComputeProvider, CreateMachine, Deletion, Labels, Machine, Power};
+use crate::compute::{BootData, CreateMachine, Deletion, Labels, Machine, Power, Providers};
 use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hold::Hold;
@@ -75,7 +75,7 @@ pub enum NodeObservation {
 #[derive(Debug)]
 pub struct NodeResource {
     store: Arc<dyn Store>,
-    compute: Arc<dyn ComputeProvider>,
+    compute: Arc<Providers>,
     link: Arc<dyn NodeLink>,
     policy: Policy,
     boot_key: BootKey,
@@ -88,7 +88,7 @@ impl NodeResource {
     /// Puts the parts together, with the default policy and no labels.
     pub fn new(
         store: Arc<dyn Store>,
-        compute: Arc<dyn ComputeProvider>,
+        compute: Arc<Providers>,
         link: Arc<dyn NodeLink>,
         boot_key: BootKey,
         control_urls: impl Into<ControlUrls>,
@@ -127,6 +127,27 @@ impl NodeResource {
             .with_size(node.size)
             .with_region(node.region.clone())
             .with_labels(labels))
+    }
+
+    async fn create(&self, node: &NodeRecord) -> Result<Machine> {
+        let request = self.create_request(node)?;
+        self.compute.provider(&node.provider).await?.create_machine(&request).await
+    }
+
+    async fn machine(&self, node: &NodeRecord) -> Result<Option<Machine>> {
+        self.compute.provider(&node.provider).await?.machine(&node.machine_key()).await
+    }
+
+    async fn delete(&self, node: &NodeRecord) -> Result<Deletion> {
+        self.compute.provider(&node.provider).await?.delete_machine(&node.machine_key()).await
+    }
+
+    async fn power_on(&self, node: &NodeRecord) -> Result<()> {
+        let provider = self.compute.provider(&node.provider).await?;
+        match provider.power() {
+            Some(power) => power.set_power(&node.machine_key(), Power::On).await,
+            None => Err(Error::new(ErrorKind::Unsupported, "machines cannot be switched on")),
+        }
     }
 }
 
@@ -183,7 +204,7 @@ impl Resource for NodeResource {
                 // A connected agent needs no question to the provider.
                 let machine = match &readiness {
                     Ok(Some(_)) => Err(Error::new(ErrorKind::Unavailable, "not asked")),
-                    Ok(None) | Err(_) => self.compute.machine(&record.machine_key()).await,
+                    Ok(None) | Err(_) => self.machine(record).await,
                 };
                 NodeObservation::Survey { readiness, machine }
             }
@@ -192,21 +213,10 @@ impl Resource for NodeResource {
 
     async fn act(&self, record: &NodeRecord, effect: &NodeEffect) -> NodeObservation {
         match effect {
-            NodeEffect::CreateMachine => {
-                let created = match self.create_request(record) {
-                    Ok(request) => self.compute.create_machine(&request).await,
-                    Err(error) => Err(error),
-                };
-                NodeObservation::Created(created)
-            }
-            NodeEffect::DeleteMachine => {
-                NodeObservation::Deleted(self.compute.delete_machine(&record.machine_key()).await)
-            }
+            NodeEffect::CreateMachine => NodeObservation::Created(self.create(record).await),
+            NodeEffect::DeleteMachine => NodeObservation::Deleted(self.delete(record).await),
             NodeEffect::Drain => NodeObservation::Drained(self.link.drain(record.id).await),
-            NodeEffect::PowerOn => NodeObservation::Powered(match self.compute.power() {
-                Some(power) => power.set_power(&record.machine_key(), Power::On).await,
-                None => Err(Error::new(ErrorKind::Unsupported, "machines cannot be switched on")),
-            }),
+            NodeEffect::PowerOn => NodeObservation::Powered(self.power_on(record).await),
         }
     }
 }

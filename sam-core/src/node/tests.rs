@@ -18,7 +18,7 @@ const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
 
 fn node(state: NodeState, wish: NodeWish) -> NodeRecord {
     let id = NodeId::from_bits(7);
-    let mut node = NodeRecord::requested(id, "ann".into(), "memory".into(), NOW);
+    let mut node = NodeRecord::requested(id, "ann".into(), "memory".parse().unwrap(), NOW);
     node.state = state;
     node.wish = wish;
     node.instance = Some("one".into());

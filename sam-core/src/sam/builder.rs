@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Parts, Sam};
 use crate::Secret;
 use crate::auth::BootKey;
-use crate::compute::{ComputeProvider, Labels};
+use crate::compute::{ComputeProvider, Labels, Providers};
 use crate::delivery::{DeliveryHandler, DeliveryResource};
 use crate::engine::{Engine, EngineConfig};
 use crate::entropy::{Entropy, SeededEntropy};
@@ -34,7 +34,7 @@ use crate::workspace::{IdleStop, WorkspaceResource};
 #[derive(Debug)]
 pub struct SamBuilder {
     store: Arc<dyn Store>,
-    compute: Arc<dyn ComputeProvider>,
+    compute: Vec<Arc<dyn ComputeProvider>>,
     clock: Option<Arc<dyn Clock>>,
     entropy: Option<Arc<dyn Entropy>>,
     link: Option<Arc<dyn NodeLink>>,
@@ -51,7 +51,7 @@ impl SamBuilder {
     pub(super) fn new(store: Arc<dyn Store>, compute: Arc<dyn ComputeProvider>) -> Self {
         Self {
             store,
-            compute,
+            compute: vec![compute],
             clock: None,
             entropy: None,
             link: None,
@@ -63,6 +63,14 @@ impl SamBuilder {
             scopes: Vec::new(),
             deliveries: None,
         }
+    }
+
+    /// Adds another provider beside the one that is used where nobody names one. Each is known by
+    /// what its `Display` shows.
+    #[must_use]
+    pub fn provider(mut self, provider: Arc<dyn ComputeProvider>) -> Self {
+        self.compute.push(provider);
+        self
     }
 
     /// Sets the clock.
@@ -177,15 +185,18 @@ impl SamBuilder {
             Secret::new(key)
         }));
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
-        // No retry layer: the engine itself comes back, with its record at rest meanwhile.
-        let layered = Stack::new(Arc::clone(&clock)).compute(self.compute);
         let mut policy = self.policy;
-        let claimed = layered.capabilities().create_settles_within;
-        policy.create_settles_within = policy.create_settles_within.max(claimed);
         let store = || Arc::clone(&self.store);
-        let scopes = Scope::of_compute(&layered).into_iter().chain(self.scopes);
+        let providers = Arc::new(providers(self.compute, &clock)?);
+        // A recovered machine does not tell what its provider claims.
+        for (_, provider) in providers.known() {
+            let claimed = provider.capabilities().create_settles_within;
+            policy.create_settles_within = policy.create_settles_within.max(claimed);
+        }
+        let swept = providers.known().filter_map(|(name, it)| Scope::of_compute(name, it));
+        let scopes: Vec<Scope> = swept.chain(self.scopes).collect();
         let reach = Arc::new(Reach::new(store(), scopes, self.installation));
-        let compute = || Arc::clone(&layered);
+        let compute = || Arc::clone(&providers);
         let node = NodeResource::new(
             store(),
             compute(),
@@ -217,11 +228,11 @@ impl SamBuilder {
         .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()));
         let handles_deliveries = self.deliveries.is_some();
         let engine = with_deliveries(engine, self.deliveries, store(), policy);
-        let (store, compute) = (self.store, layered);
+        let store = self.store;
         let sweeps_known = AtomicBool::new(false);
         Ok(Sam(Arc::new(Parts {
             store,
-            compute,
+            providers,
             clock,
             entropy,
             boot_key,
@@ -231,6 +242,17 @@ impl SamBuilder {
             handles_deliveries,
         })))
     }
+}
+
+/// Puts the layers around each provider.
+fn providers(given: Vec<Arc<dyn ComputeProvider>>, clock: &Arc<dyn Clock>) -> Result<Providers> {
+    // No retry layer: the engine itself comes back, with its record at rest meanwhile.
+    let stack = Stack::new(Arc::clone(clock));
+    let mut layered = given.into_iter().map(|provider| stack.compute(provider));
+    let usual = layered.next().ok_or_else(|| {
+        Error::new(ErrorKind::BadInput, "an installation buys from one provider at least")
+    })?;
+    layered.try_fold(Providers::of(usual)?, Providers::with)
 }
 
 /// Carries deliveries where somebody handles them.
@@ -311,8 +333,9 @@ mod tests {
         let store = Arc::new(MemoryStore::new(Arc::clone(&shared)));
         let mute = Arc::new(Layered::new(Mute, MemoryCompute::new()));
         let sam = Sam::builder(store, mute).clock(shared).build().unwrap();
-        assert_eq!(sam.compute().to_string(), "memory");
-        let mut call = sam.compute().catalog();
+        let (name, compute) = sam.providers().known().next().unwrap();
+        assert_eq!(name.as_str(), "memory");
+        let mut call = compute.catalog();
         assert!((&mut call).now_or_never().is_none());
         clock.advance(Stack::DEADLINE);
         let error = call.now_or_never().expect("its time is over").unwrap_err();

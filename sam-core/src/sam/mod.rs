@@ -21,7 +21,7 @@ pub use self::caller::Caller;
 pub use self::feed::FeedItem;
 pub(crate) use self::nodes::BOOT_GENERATION;
 use crate::auth::BootKey;
-use crate::compute::ComputeProvider;
+use crate::compute::{ComputeProvider, Providers};
 use crate::engine::{Engine, Stepped};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
@@ -62,7 +62,7 @@ pub struct Sam(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     store: Arc<dyn Store>,
-    compute: Arc<dyn ComputeProvider>,
+    providers: Arc<Providers>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     boot_key: BootKey,
@@ -121,9 +121,9 @@ impl Sam {
         &self.0.entropy
     }
 
-    /// Returns the compute provider.
-    pub fn compute(&self) -> &Arc<dyn ComputeProvider> {
-        &self.0.compute
+    /// Returns the providers that nodes are bought from.
+    pub fn providers(&self) -> &Providers {
+        &self.0.providers
     }
 
     fn commit_for(&self, caller: &Caller) -> Commit {

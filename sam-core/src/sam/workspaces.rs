@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{CONFLICTS_MAX, Caller, Sam, too_many_conflicts};
+use crate::compute::ProviderName;
 use crate::engine::{Stamped, Stored as _, decode, encode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::WorkspaceId;
@@ -21,7 +22,8 @@ impl Sam {
     /// asking again returns the workspace of the first time.
     ///
     /// # Errors
-    /// `AlreadyExists` when the owner has a workspace of this name; `Conflict` when the
+    /// `BadInput` for a provider that is not configured; `AlreadyExists` when the owner has a workspace
+    /// of this name; `Conflict` when the
     /// idempotency key was used for another request; what the store answered.
     pub async fn create_workspace(
         &self,
@@ -31,6 +33,10 @@ impl Sam {
         let now = self.0.clock.now();
         let id = WorkspaceId::new(now, &*self.0.entropy);
         let owner = caller.actor().as_str().to_owned();
+        if let Some(name) = &new.provider {
+            let known = self.0.providers.provider(name).await;
+            known.map_err(|error| unknown_provider(name, &error))?;
+        }
         let request = match caller.idempotency_key() {
             None => None,
             Some(key) => {
@@ -268,4 +274,13 @@ impl Sam {
 fn name_taken(name: &WorkspaceName, holder: &str) -> Error {
     Error::new(ErrorKind::AlreadyExists, format!("the name {name} is taken by {holder}"))
         .with_hint("choose another with --name, or delete that workspace")
+}
+
+/// What a caller is told of a provider that there is not.
+fn unknown_provider(name: &ProviderName, error: &Error) -> Error {
+    let refused = Error::new(ErrorKind::BadInput, format!("no provider {name} is configured"));
+    match error.hint() {
+        Some(hint) => refused.with_hint(hint),
+        None => refused,
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::record::Tally;
 use super::resource::{Reach, Scope};
-use super::rule::{Facts, Standing, standing};
-use crate::compute::{Labels, ListOwned, OwnedResource};
+use super::rule::{Facts, Reason, Standing, standing};
+use crate::compute::{Labels, ListOwned, OwnedResource, ProviderName};
 use crate::engine::{Stamped, decode};
 use crate::error::{Error, ErrorKind, Report, Result};
 use crate::id::NodeId;
@@ -159,23 +159,31 @@ impl Stock<'_> {
                     self.find(corrected);
                 }
             }
-            Standing::Recover(id) => {
-                tally.recovered += 1;
-                let owner = resource.labels.value(Labels::OWNER).unwrap_or("unknown").to_owned();
-                let provider = self.scope.provider.clone().unwrap_or_default();
-                let id_there = resource.provider_id.clone();
-                let node = NodeRecord::recovered(id, owner, provider, id_there, self.now);
-                self.find(Finding::Recovered(Box::new(node)));
-            }
-            Standing::Orphan(reason) => {
-                tally.orphans += 1;
-                let scope = self.scope.name.clone();
-                let orphan = OrphanRecord::found(scope, resource.clone(), reason, self.now);
-                let key = OrphanRecord::key_of(&orphan.id());
-                if self.reach.store.load(&key).await?.is_none() {
-                    self.find(Finding::Orphan(Box::new(orphan)));
-                }
-            }
+            Standing::Recover(id) => match self.scope.provider.clone() {
+                Some(provider) => self.recover(resource, id, provider),
+                // Nobody could delete it as a node.
+                None => self.orphan(resource, Reason::Unclear).await?,
+            },
+            Standing::Orphan(reason) => self.orphan(resource, reason).await?,
+        }
+        Ok(())
+    }
+
+    fn recover(&mut self, resource: &OwnedResource, id: NodeId, provider: ProviderName) {
+        self.inventory.tally.recovered += 1;
+        let owner = resource.labels.value(Labels::OWNER).unwrap_or("unknown").to_owned();
+        let id_there = resource.provider_id.clone();
+        let node = NodeRecord::recovered(id, owner, provider, id_there, self.now);
+        self.find(Finding::Recovered(Box::new(node)));
+    }
+
+    async fn orphan(&mut self, resource: &OwnedResource, reason: Reason) -> Result<()> {
+        self.inventory.tally.orphans += 1;
+        let scope = self.scope.name.clone();
+        let orphan = OrphanRecord::found(scope, resource.clone(), reason, self.now);
+        let key = OrphanRecord::key_of(&orphan.id());
+        if self.reach.store.load(&key).await?.is_none() {
+            self.find(Finding::Orphan(Box::new(orphan)));
         }
         Ok(())
     }
@@ -191,14 +199,14 @@ impl Stock<'_> {
     /// Notices nodes whose machine should be listed and is not.
     async fn miss(
         &mut self,
-        provider: &str,
+        provider: &ProviderName,
         seen: &BTreeSet<NodeId>,
         grace: Duration,
     ) -> Result<()> {
         let mut after = None;
         loop {
             let query = ListQuery::new(NodeRecord::KIND)
-                .with_filter(NodeRecord::BY_PROVIDER, provider)
+                .with_filter(NodeRecord::BY_PROVIDER, provider.as_str())
                 .with_after(after)
                 .with_limit(ListQuery::LIMIT_MAX);
             let page = self.reach.store.list(&query).await?;

@@ -9,7 +9,9 @@ use super::decide::decide;
 use super::inventory::{self, Inventory};
 use super::record::SweepRecord;
 use super::rule::{Facts, Standing, standing};
-use crate::compute::{ComputeProvider, Labels, ListOwned, OwnedResource, OwnedResources};
+use crate::compute::{
+    ComputeProvider, Labels, ListOwned, OwnedResource, OwnedResources, ProviderName,
+};
 use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NodeId;
@@ -42,7 +44,7 @@ pub struct Scope {
     /// Its name, such as `compute.hetzner`; at most 64 characters of `[a-z0-9._-]`.
     pub name: String,
     /// The provider whose nodes are missed when their machine is not listed.
-    pub provider: Option<String>,
+    pub provider: Option<ProviderName>,
     /// Lists and deletes.
     pub source: Arc<dyn OwnedResources>,
 }
@@ -54,11 +56,11 @@ impl Scope {
     }
 
     /// Sweeps what a compute provider made, where it can tell.
-    pub fn of_compute(compute: &Arc<dyn ComputeProvider>) -> Option<Self> {
+    pub fn of_compute(name: &ProviderName, compute: &Arc<dyn ComputeProvider>) -> Option<Self> {
         compute.owned()?;
-        let provider = compute.to_string();
         let source = Arc::new(OfCompute(Arc::clone(compute)));
-        Some(Self { name: format!("compute.{provider}"), provider: Some(provider), source })
+        let (scope, provider) = (format!("compute.{}", name.dotted()), Some(name.clone()));
+        Some(Self { name: scope, provider, source })
     }
 }
 

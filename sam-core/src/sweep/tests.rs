@@ -31,7 +31,7 @@ fn machine(labels: Labels) -> OwnedResource {
 }
 
 fn node(state: NodeState, machine: Option<&str>) -> NodeRecord {
-    let mut node = NodeRecord::requested(id(), "ann".into(), "memory".into(), NOW);
+    let mut node = NodeRecord::requested(id(), "ann".into(), "memory".parse().unwrap(), NOW);
     node.state = state;
     node.provider_id = machine.map(str::to_owned);
     node

@@ -195,7 +195,7 @@ impl Case {
             trouble: std::sync::atomic::AtomicBool::new(true),
         });
         let mut scope = Scope::new(SCOPE.to_owned(), Arc::clone(&account) as _);
-        scope.provider = Some(SCOPE.to_owned());
+        scope.provider = SCOPE.parse().ok();
         let sam = Sam::builder(Arc::clone(&store) as _, Arc::new(MemoryCompute::new()))
             .clock(shared)
             .entropy(Arc::new(SeededEntropy::new(seed.next_u64())))
@@ -451,7 +451,8 @@ impl Case {
 }
 
 fn node(id: NodeId, state: NodeState, machine: Option<String>, now: Timestamp) -> NodeRecord {
-    let mut node = NodeRecord::requested(id, OWNER.to_owned(), SCOPE.to_owned(), now);
+    let provider = SCOPE.parse().expect("a provider's name");
+    let mut node = NodeRecord::requested(id, OWNER.to_owned(), provider, now);
     node.state = state;
     node.provider_id = machine;
     node

@@ -6,7 +6,7 @@ use super::idle::IdleStop;
 use super::name::WorkspaceName;
 use super::record::{Lifetime, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish};
 use super::repo::{Checkout, RepoRef};
-use crate::compute::Size;
+use crate::compute::{ProviderName, Size};
 use crate::engine::Stored as _;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::WorkspaceId;
@@ -24,6 +24,8 @@ pub struct NewWorkspace {
     pub name: Option<WorkspaceName>,
     /// How large its node shall be.
     pub size: Size,
+    /// Where its node is bought; where the installation usually does when absent.
+    pub provider: Option<ProviderName>,
     /// A lease on its life, renewed by its client; kept when absent.
     pub lease: Option<Duration>,
     /// Whether it is stopped when nobody uses it.
@@ -38,6 +40,7 @@ impl NewWorkspace {
             checkout: Checkout::Default,
             name: None,
             size: Size::Medium,
+            provider: None,
             lease: None,
             idle_stop: IdleStop::Default,
         }
@@ -61,6 +64,13 @@ impl NewWorkspace {
     #[must_use]
     pub fn with_size(mut self, size: Size) -> Self {
         self.size = size;
+        self
+    }
+
+    /// Sets where its node is bought.
+    #[must_use]
+    pub fn with_provider(mut self, provider: Option<ProviderName>) -> Self {
+        self.provider = provider;
         self
     }
 
@@ -96,6 +106,7 @@ impl NewWorkspace {
             checkout: self.checkout,
             forge: None,
             size: self.size,
+            provider: self.provider,
             lifetime: self.lease.map_or(Lifetime::Kept, |span| leased(span, now)),
             node: None,
             instance: None,

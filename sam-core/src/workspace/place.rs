@@ -25,6 +25,12 @@ impl Step<'_> {
                 Standing::Later(_) => Ok(self.rest(Some(WOKEN))),
                 Standing::Over(node) => Ok(self.failed(node_error(node))),
             },
+            // Nobody will sell here: waiting does not help.
+            Some(WorkspaceObservation::Placement(Err(error)))
+                if error.kind() == ErrorKind::Unsupported =>
+            {
+                Ok(self.failed(ErrorRecord::from(error).or_operation("place")))
+            }
             Some(WorkspaceObservation::Node(Err(_)) | WorkspaceObservation::Placement(Err(_))) => {
                 Ok(self.patience())
             }
@@ -47,6 +53,7 @@ impl Step<'_> {
         let mut record =
             NodeRecord::requested(placement.node, owner, placement.provider.clone(), now);
         record.size = workspace.size;
+        record.create_settles_within = placement.create_settles_within;
         record.epoch = Some(placement.epoch.to_string());
         record.workspaces.insert(workspace.id);
         let write = node_write(&record, Expect::Absent, "node_requested")?;

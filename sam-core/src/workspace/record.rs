@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::idle::{IdleStop, StoppedBy};
 use super::name::WorkspaceName;
 use super::repo::{Checkout, ForgeRepository, RepoRef};
-use crate::compute::Size;
+use crate::compute::{ProviderName, Size};
 use crate::engine::{InvalidTransition, Stored};
 use crate::error::ErrorRecord;
 use crate::id::{NodeId, WorkspaceId};
@@ -214,6 +214,9 @@ pub struct WorkspaceRecord {
     pub forge: Option<ForgeRepository>,
     /// How large its node is.
     pub size: Size,
+    /// Where its node is bought; where the installation usually does when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderName>,
     /// How long it lives.
     pub lifetime: Lifetime,
     /// Its node, once it has one.

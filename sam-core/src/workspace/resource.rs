@@ -1,13 +1,14 @@
 //! The workspace's questions and effects, carried to the store, the forge and the agent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::decide::decide;
 use super::idle::{self, StoppedBy};
 use super::record::{WorkspaceRecord, WorkspaceState};
-use crate::compute::{ComputeProvider, Size};
+use crate::compute::{ComputeProvider, ProviderName, Providers, Size};
 use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
 use crate::entropy::Entropy;
 use crate::error::Result;
@@ -97,7 +98,9 @@ pub struct Placement {
     /// The id of the node to create otherwise.
     pub node: NodeId,
     /// The provider to buy it from.
-    pub provider: String,
+    pub provider: ProviderName,
+    /// The longest that a create there may still take effect after its reply was lost.
+    pub create_settles_within: Duration,
     /// The store's epoch, which the machine is labelled with.
     pub epoch: Epoch,
     /// The owner's ledger, where a cap is set; version 0 when there is none yet.
@@ -114,7 +117,7 @@ pub struct WorkspaceResource {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Policy,
-    compute: Arc<dyn ComputeProvider>,
+    compute: Arc<Providers>,
 }
 
 impl WorkspaceResource {
@@ -124,7 +127,7 @@ impl WorkspaceResource {
         link: Arc<dyn NodeLink>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        compute: Arc<dyn ComputeProvider>,
+        compute: Arc<Providers>,
     ) -> Self {
         Self { store, link, clock, entropy, policy: Policy::default(), compute }
     }
@@ -148,11 +151,14 @@ impl WorkspaceResource {
         let mut placement = Placement {
             warm: None,
             node: NodeId::new(self.clock.now(), &*self.entropy),
-            provider: self.compute.to_string(),
+            provider: self.provider_of(workspace).clone(),
+            create_settles_within: Duration::ZERO,
             epoch,
             ledger: None,
             micros_per_hour: 0,
         };
+        let provider = self.compute.provider(&placement.provider).await?;
+        placement.create_settles_within = provider.capabilities().create_settles_within;
         if !warm && !capped {
             return Ok(placement);
         }
@@ -162,7 +168,7 @@ impl WorkspaceResource {
         };
         placement.warm = owned.iter().filter(|_| warm).find(free).cloned();
         if capped && placement.warm.is_none() {
-            placement.micros_per_hour = self.price(workspace.size).await?;
+            placement.micros_per_hour = price(&*provider, workspace.size).await?;
             let nodes = owned.iter().filter(|node| node.record.state != NodeState::Recovered);
             let spending = nodes.map(|node| {
                 let since = node.record.create_at.unwrap_or(node.record.created_at);
@@ -201,11 +207,16 @@ impl WorkspaceResource {
         Ok(nodes)
     }
 
-    async fn price(&self, size: Size) -> Result<u64> {
-        let catalog = self.compute.catalog().await?;
-        let offer = catalog.sizes.iter().find(|offer| offer.size == size);
-        Ok(offer.and_then(|offer| offer.price_micros_per_hour).unwrap_or(0))
+    /// Returns where its node is bought.
+    fn provider_of<'a>(&'a self, workspace: &'a WorkspaceRecord) -> &'a ProviderName {
+        workspace.provider.as_ref().unwrap_or_else(|| self.compute.usual())
     }
+}
+
+async fn price(provider: &dyn ComputeProvider, size: Size) -> Result<u64> {
+    let catalog = provider.catalog().await?;
+    let offer = catalog.sizes.iter().find(|offer| offer.size == size);
+    Ok(offer.and_then(|offer| offer.price_micros_per_hour).unwrap_or(0))
 }
 
 #[async_trait]
@@ -246,14 +257,15 @@ impl Resource for WorkspaceResource {
 
     fn lane(
         &self,
-        _record: &WorkspaceRecord,
+        record: &WorkspaceRecord,
         asked: Asked<'_, WorkspaceLook, WorkspaceEffect>,
     ) -> Option<Lane> {
         match asked {
             Asked::Look(WorkspaceLook::Hold | WorkspaceLook::Node(_)) => None,
             // With a cap the provider is asked for its prices.
             Asked::Look(WorkspaceLook::Placement) => {
-                self.policy.spend.is_set().then(|| Lane::new("compute", &self.compute))
+                let provider = self.provider_of(record);
+                self.policy.spend.is_set().then(|| Lane::new("compute", provider))
             }
             Asked::Look(WorkspaceLook::Activity(node))
             | Asked::Act(

@@ -33,7 +33,7 @@ fn workspace(state: WorkspaceState, wish: WorkspaceWish) -> WorkspaceRecord {
 
 fn node(state: NodeState, wish: NodeWish, instance: &str) -> WorkspaceObservation {
     let id = NodeId::from_bits(7);
-    let mut record = NodeRecord::requested(id, "ann".into(), "memory".into(), NOW);
+    let mut record = NodeRecord::requested(id, "ann".into(), "memory".parse().unwrap(), NOW);
     record.state = state;
     record.wish = wish;
     record.instance = Some(instance.to_owned());
@@ -44,7 +44,8 @@ fn placement() -> Placement {
     Placement {
         warm: None,
         node: NodeId::from_bits(8),
-        provider: "memory".to_owned(),
+        provider: "memory".parse().unwrap(),
+        create_settles_within: Duration::ZERO,
         epoch: Epoch::new("e1"),
         ledger: None,
         micros_per_hour: 0,
@@ -53,7 +54,7 @@ fn placement() -> Placement {
 
 fn warm_placement() -> Placement {
     let id = NodeId::from_bits(7);
-    let mut record = NodeRecord::requested(id, "ann".into(), "memory".into(), NOW);
+    let mut record = NodeRecord::requested(id, "ann".into(), "memory".parse().unwrap(), NOW);
     record.state = NodeState::Ready;
     record.unused_since = Some(NOW);
     Placement { warm: Some(Stamped::new(record, 3)), ..placement() }

@@ -8,7 +8,7 @@ use sam_core::Result;
 use super::Client;
 use super::api::add;
 use super::send::Call;
-use crate::{DeletionHold, Node, Orphan, Page, Replica, SetDeletionHold, Sweep};
+use crate::{DeletionHold, Node, Orphan, Page, Provider, Replica, SetDeletionHold, Sweep};
 
 /// Which nodes to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +93,15 @@ impl Client {
     pub async fn delete_orphan(&self, orphan: &str) -> Result<Orphan> {
         let url = self.url(&["api", "orphans", orphan])?;
         self.call(Call::new(Method::DELETE, url, "delete_orphan")).await
+    }
+
+    /// Returns where machines are bought, each asked whether it answers. Not for a loop: every call
+    /// asks all of them.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn providers(&self) -> Result<Page<Provider>> {
+        self.get(&["api", "providers"], "list_providers").await
     }
 
     /// Returns the servers that share the store.

@@ -7,6 +7,7 @@ mod events;
 mod github;
 mod health;
 mod nodes;
+mod providers;
 mod reconcile;
 mod terminals;
 mod workspaces;
@@ -60,6 +61,7 @@ fn people() -> Router<App> {
         )
         .route("/api/nodes", get(nodes::list))
         .route("/api/nodes/{node}", get(nodes::show).delete(nodes::delete))
+        .route("/api/providers", get(providers::list))
         .route("/api/sweeps", get(reconcile::sweeps))
         .route("/api/sweeps/{sweep}/run", post(reconcile::run_sweep))
         .route("/api/orphans", get(reconcile::orphans))

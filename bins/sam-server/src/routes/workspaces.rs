@@ -70,9 +70,10 @@ fn parse(app: &App, request: CreateWorkspace) -> Result<NewWorkspace> {
     })?;
     let size = match request.size.as_deref() {
         None => Size::default(),
-        Some("small") => Size::Small,
-        Some("medium") => Size::Medium,
-        Some("large") => Size::Large,
+        // The types that the reference documents name stand for what they were.
+        Some("small" | "cx22") => Size::Small,
+        Some("medium" | "cx32") => Size::Medium,
+        Some("large" | "cx42") => Size::Large,
         Some(other) => {
             let shown: String = other.chars().take(32).collect();
             return Err(
@@ -86,6 +87,7 @@ fn parse(app: &App, request: CreateWorkspace) -> Result<NewWorkspace> {
         .with_checkout(checkout)
         .with_name(name)
         .with_size(size)
+        .with_provider(request.provider)
         .with_lease(lease)
         .with_idle_stop(idle_stop(request.idle_stop_ms)?))
 }

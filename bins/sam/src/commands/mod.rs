@@ -8,6 +8,7 @@ mod list;
 mod nodes;
 mod orphans;
 mod power;
+mod providers;
 mod replicas;
 mod show;
 mod sweeps;
@@ -63,6 +64,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Node { command } => nodes::run(&context, command).await,
         Command::Sweep { command } => sweeps::run(&context, command).await,
         Command::Orphan { command } => orphans::run(&context, command).await,
+        Command::Providers => providers::run(&context).await,
         Command::Replica { command } => replicas::run(&context, command).await,
         Command::Hold { command } => hold::run(&context, command).await,
         Command::Github { command } => github::run(context.output, command).await,

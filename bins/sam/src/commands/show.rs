@@ -30,6 +30,7 @@ fn text(workspace: &Workspace) -> String {
         ("size", workspace.size.clone()),
     ];
     let optional = [
+        ("provider", workspace.provider.as_ref().map(ToString::to_string)),
         ("node", workspace.node_id.map(|id| id.to_string())),
         ("operation", workspace.operation.as_ref().map(|o| o.verb.clone())),
         ("deleted at", workspace.lease_expires_at.map(|at| format!("{at} unless renewed"))),

@@ -33,6 +33,7 @@ pub(super) async fn up(context: &Context, up: Up) -> Result<u8, Failure> {
         reference: up.branch.clone(),
         name: up.name.clone(),
         size: up.size.clone(),
+        provider: up.provider.clone(),
         lifetime: up.rm.then_some(LEASE),
         idle_stop_ms: up.idle_stop.map(IdleStop::millis),
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sam_core::Result;
 use sam_core::auth::BootKey;
+use sam_core::compute::Providers;
 use sam_core::engine::{Asked, Decision, Engine, EngineConfig, InvalidTransition, Lane, Resource};
 use sam_core::node::{NodeEffect, NodeObservation, NodeRecord, NodeResource, NodeState, NodeWish};
 use sam_core::store::{Due, WorkerId};
@@ -277,8 +278,12 @@ pub(super) fn of_workspaces(simulation: Simulation, bend: WorkspaceBend) -> Simu
     })
 }
 
+fn providers(parts: &Parts) -> Arc<Providers> {
+    Arc::new(Providers::of(Arc::clone(&parts.provider)).expect("it has a name"))
+}
+
 fn node(parts: &Parts) -> NodeResource {
-    let (store, compute) = (Arc::clone(&parts.store), Arc::clone(&parts.provider));
+    let (store, compute) = (Arc::clone(&parts.store), providers(parts));
     let (link, key) = (Arc::clone(&parts.link), BootKey::new(parts.boot_key.clone()));
     NodeResource::new(store, compute, link, key, String::new()).with_policy(parts.policy.clone())
 }
@@ -286,7 +291,7 @@ fn node(parts: &Parts) -> NodeResource {
 fn workspace(parts: &Parts) -> WorkspaceResource {
     let (store, link) = (Arc::clone(&parts.store), Arc::clone(&parts.link));
     let (clock, entropy) = (Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
-    let compute = Arc::clone(&parts.provider);
+    let compute = providers(parts);
     WorkspaceResource::new(store, link, clock, entropy, compute).with_policy(parts.policy.clone())
 }
 
