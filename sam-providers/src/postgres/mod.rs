@@ -30,6 +30,7 @@ mod load;
 mod query;
 mod save;
 mod schema;
+mod secrets;
 mod store;
 mod upkeep;
 mod watch;
