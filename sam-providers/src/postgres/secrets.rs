@@ -24,6 +24,8 @@ const PUT: &str = "INSERT INTO secret (name, key_id, sealed, put_at)
 const REPLACE: &str = "UPDATE secret SET key_id = $3, sealed = $4 WHERE name = $1 AND sealed = $2";
 const READ: &str = "SELECT sealed FROM secret WHERE name = $1";
 const DELETE: &str = "DELETE FROM secret WHERE name = $1";
+const RESTORE: &str = "INSERT INTO secret (name, key_id, sealed, put_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[])";
 /// The bounds of a range, instead of a pattern: every character of a prefix stands for itself.
 const LIST: &str = "SELECT name, key_id, put_at,
         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + (SELECT ahead FROM head)
@@ -79,6 +81,23 @@ impl PgStore {
         };
         self.with_pool_until(Effect::Unknown, change).await
     }
+}
+
+/// Writes secrets into a store that has none of them, in the caller's transaction.
+pub(super) async fn restore(
+    client: &Lent,
+    secrets: &[(SecretOwner, Sealed, Timestamp)],
+) -> Result<(), Fault> {
+    if secrets.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = secrets.iter().map(|(name, ..)| name.as_str()).collect();
+    let keys: Vec<&str> = secrets.iter().map(|(_, sealed, _)| sealed.key_id().as_str()).collect();
+    let sealed: Vec<&[u8]> = secrets.iter().map(|(_, sealed, _)| sealed.as_bytes()).collect();
+    let put_at: Vec<i64> = secrets.iter().map(|(.., at)| at.as_micros()).collect();
+    let statement = client.prepare_cached(RESTORE).await?;
+    client.execute(&statement, &[&names, &keys, &sealed, &put_at]).await?;
+    Ok(())
 }
 
 async fn list(pool: &Pool, query: &ListSecrets) -> Result<Page<SecretEntry>, Fault> {

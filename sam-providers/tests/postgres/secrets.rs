@@ -50,7 +50,7 @@ fn name(text: &str) -> SecretOwner {
 }
 
 /// Seals something; what is sealed with another seed differs.
-async fn seal(name: &SecretOwner, seed: u64) -> Sealed {
+pub(crate) async fn seal(name: &SecretOwner, seed: u64) -> Sealed {
     let keys = MemoryKeys::new(Arc::new(SeededEntropy::new(seed)));
     keys.wrap(&Secret::new(b"canary".to_vec()), name).await.unwrap()
 }

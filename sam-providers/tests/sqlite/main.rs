@@ -52,6 +52,11 @@ fn main() -> ExitCode {
     trials.extend(trials![
         archive::a_backup_is_of_one_moment_while_writing_goes_on,
         archive::a_copy_never_touches_the_machines_of_the_original,
+        archive::a_backup_that_was_cut_or_changed_restores_no_secret,
+        archive::a_copy_has_no_secret_of_the_original,
+        archive::a_replacement_keeps_its_secrets,
+        archive::an_archive_from_before_secrets_is_restored,
+        archive::nothing_is_restored_over_a_secret,
         archive::a_replacement_forgets_no_machine_bought_since,
         archive::what_is_not_a_store_is_not_backed_up,
         crash::a_process_killed_while_committing_loses_nothing_acknowledged,

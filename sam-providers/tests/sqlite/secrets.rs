@@ -52,7 +52,7 @@ fn keys() -> MemoryKeys {
     MemoryKeys::new(Arc::new(SeededEntropy::new(5)))
 }
 
-async fn seal(name: &SecretOwner) -> Sealed {
+pub(crate) async fn seal(name: &SecretOwner) -> Sealed {
     keys().wrap(&Secret::new(b"canary".to_vec()), name).await.unwrap()
 }
 
