@@ -27,6 +27,7 @@ pub mod replica;
 pub mod request;
 pub mod restore;
 pub mod sam;
+pub mod secrets;
 pub mod spend;
 pub mod store;
 pub mod sweep;

@@ -23,7 +23,7 @@ use crate::workspace::{WorkspaceRecord, WorkspaceState, WorkspaceWish};
 #[non_exhaustive]
 pub enum Restore {
     /// As another installation: nodes and workspaces are history, marked deleted without anything
-    /// being touched, and what only the original needs is left out.
+    /// being touched, and what only the original needs is left out, its secrets first of all.
     Copy {
         /// When.
         now: Timestamp,
@@ -88,6 +88,10 @@ impl Revise for Restore {
             Self::Replace { .. } => !FOUND_ANEW.contains(kind),
             Self::Copy { .. } => false,
         }
+    }
+
+    fn keeps_secrets(&self) -> bool {
+        matches!(self, Self::Replace { .. })
     }
 
     fn adds(&self) -> Result<Vec<Write>> {

@@ -7,7 +7,7 @@ mod contracts {
     use std::path::Path;
 
     use sam_core::testkit::conformance::{
-        blob, compute, dns, forge, keys, node_link, owned, power, signer, store, volume,
+        blob, compute, dns, forge, keys, node_link, owned, power, secrets, signer, store, volume,
     };
 
     /// Traits with a contract and no suite, and why.
@@ -33,7 +33,10 @@ mod contracts {
                 all
             }};
         }
-        of!(blob, compute, dns, forge, keys, node_link, owned, power, signer, store, volume)
+        of!(
+            blob, compute, dns, forge, keys, node_link, owned, power, secrets, signer, store,
+            volume
+        )
     }
 
     /// Adds the clauses of every trait in a file: `BlobStore C1` and so on, under the trait's name.

@@ -137,7 +137,8 @@ impl FromStr for KeyId {
 
 /// Whose secret it is, such as `credential/cr-…`: 1 to [`SecretOwner::BYTES_MAX`] bytes of printable
 /// ASCII. A sealed secret opens only for the owner it was sealed for, so that swapping two rows of
-/// a table gives nobody another's secret.
+/// a table gives nobody another's secret. It is also the name under which a
+/// [`SecretStore`](crate::secrets::SecretStore) keeps it, and is itself no secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretOwner(String);
 
@@ -148,6 +149,12 @@ impl SecretOwner {
     /// Returns its text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for SecretOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::orphan::OrphanResource;
 use crate::policy::Policy;
 use crate::replica::{ControlUrls, ReplicaResource};
 use crate::request::RequestResource;
+use crate::secrets::Secrets;
 use crate::spend::SpendResource;
 use crate::store::{Store, WorkerId};
 use crate::sweep::{Reach, Scope, SweepResource};
@@ -45,6 +46,7 @@ pub struct SamBuilder {
     installation: String,
     scopes: Vec<Scope>,
     deliveries: Option<Arc<dyn DeliveryHandler>>,
+    secrets: Option<Secrets>,
 }
 
 impl SamBuilder {
@@ -62,6 +64,7 @@ impl SamBuilder {
             installation: "local".to_owned(),
             scopes: Vec::new(),
             deliveries: None,
+            secrets: None,
         }
     }
 
@@ -162,6 +165,13 @@ impl SamBuilder {
         self
     }
 
+    /// Sets where secrets are kept, and the keys that open them; without it none is kept.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = Some(secrets);
+        self
+    }
+
     /// Checks that the parts agree and puts them together.
     ///
     /// # Errors
@@ -228,7 +238,7 @@ impl SamBuilder {
         .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()));
         let handles_deliveries = self.deliveries.is_some();
         let engine = with_deliveries(engine, self.deliveries, store(), policy);
-        let store = self.store;
+        let (store, secrets) = (self.store, self.secrets);
         let sweeps_known = AtomicBool::new(false);
         Ok(Sam(Arc::new(Parts {
             store,
@@ -238,8 +248,9 @@ impl SamBuilder {
             boot_key,
             engine,
             reach,
-            sweeps_known,
+            sweeps_known: AtomicBool::new(false),
             handles_deliveries,
+            secrets,
         })))
     }
 }
@@ -307,6 +318,24 @@ mod tests {
         {
             std::future::pending().await
         }
+    }
+
+    #[test]
+    fn secrets_are_kept_where_the_builder_was_told() {
+        use crate::keys::MemoryKeys;
+        use crate::secrets::MemorySecrets;
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::EPOCH));
+        let keys = Arc::new(MemoryKeys::new(Arc::new(SeededEntropy::new(1))));
+        let secrets = Secrets::new(keys, Arc::new(MemorySecrets::new(Arc::clone(&clock))));
+        let store = Arc::new(MemoryStore::new(clock));
+        let builder = || Sam::builder(Arc::clone(&store) as _, Arc::new(MemoryCompute::new()));
+        assert!(builder().build().unwrap().secrets().is_none());
+        let sam = builder().secrets(secrets).build().unwrap();
+        let (name, plain) = ("credential/1".parse().unwrap(), Secret::new(b"hunter2".to_vec()));
+        let kept = sam.secrets().unwrap();
+        kept.keep(&name, &plain).now_or_never().unwrap().unwrap();
+        let opened = kept.open(&name).now_or_never().unwrap().unwrap().unwrap();
+        assert_eq!(opened.expose(), b"hunter2");
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::engine::{Engine, Stepped};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::CommitId;
+use crate::secrets::Secrets;
 use crate::store::{Commit, CommitError, Committed, Store};
 use crate::sweep::Reach;
 use crate::time::Clock;
@@ -72,6 +73,7 @@ struct Parts {
     sweeps_known: AtomicBool,
     /// Whether somebody handles deliveries.
     handles_deliveries: bool,
+    secrets: Option<Secrets>,
 }
 
 /// Attempts of a command against concurrent changes of the same record.
@@ -119,6 +121,11 @@ impl Sam {
     /// Returns the source of random bytes.
     pub fn entropy(&self) -> &Arc<dyn Entropy> {
         &self.0.entropy
+    }
+
+    /// Returns where secrets are kept, or `None` when the builder was given no such place.
+    pub fn secrets(&self) -> Option<&Secrets> {
+        self.0.secrets.as_ref()
     }
 
     /// Returns the providers that nodes are bought from.

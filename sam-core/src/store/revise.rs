@@ -22,6 +22,10 @@ pub trait Revise: fmt::Debug + Send + Sync {
     /// Returns whether records of a kind keep their due times and the names they hold.
     fn keeps_claims(&self, kind: &Kind) -> bool;
 
+    /// Returns whether sealed secrets come along. What restores as another installation has other keys,
+    /// and no right to what these secrets open.
+    fn keeps_secrets(&self) -> bool;
+
     /// Returns what is written in any case; it stands in place of what the backup has of those
     /// records. At most [`Commit::PARTS_MAX`](super::Commit::PARTS_MAX) writes.
     ///
@@ -41,6 +45,10 @@ impl Revise for Unrevised {
     }
 
     fn keeps_claims(&self, _kind: &Kind) -> bool {
+        true
+    }
+
+    fn keeps_secrets(&self) -> bool {
         true
     }
 

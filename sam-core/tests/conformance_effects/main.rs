@@ -12,6 +12,8 @@ mod keys;
 #[cfg(test)]
 mod node_link;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod signer;
 #[cfg(test)]
 mod volume;
@@ -30,6 +32,7 @@ conformance_main! {
     forge::trials(),
     keys::trials(),
     node_link::trials(),
+    secrets::trials(),
     signer::trials(),
     volume::trials(),
 }

@@ -1,12 +1,13 @@
 //! A whole store in one portable file, the same for every store: back up one, restore it in another.
 //!
-//! Lines of JSON: a header, then every record, name, due time, change and remembered commit as of one
-//! moment, then an end that counts the lines and holds their SHA-256. A file that was cut or changed
-//! is found out before anything of it takes effect. Leases are not in it: what was leased is due.
+//! Lines of JSON: a header, then every record, name, due time, change, remembered commit and sealed
+//! secret as of one moment, then an end that counts the lines and holds their SHA-256. A file that was
+//! cut or changed is found out before anything of it takes effect. The keys of secrets are not in it. Leases are not in it: what was leased is due.
 //! Due times are told as spans from the moment of the backup, so that a restore neither skips nor
 //! repeats the time between.
 
 mod revision;
+mod secret;
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -22,11 +23,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::revision::Revision;
+pub(crate) use self::secret::SecretLine;
 
 /// What the file is, as its first line says.
 const MARK: &str = "sam-store-archive";
-/// The newest form of the file that this program reads, and the one it writes.
-const VERSION: u32 = 1;
+/// The newest form of the file that this program reads, and the one it writes. The first had no
+/// secrets, and is otherwise the same.
+const VERSION: u32 = 2;
 /// Longest line, in bytes: the largest body with every character escaped, and room for the rest.
 pub(crate) const LINE_BYTES_MAX: usize = 6 * Record::BODY_BYTES_MAX + 64 * 1024;
 /// So many entries are read or written at once.
@@ -50,6 +53,8 @@ pub struct ArchiveSummary {
     pub records: u64,
     /// Changes of the feed in it.
     pub changes: u64,
+    /// Sealed secrets in it.
+    pub secrets: u64,
 }
 
 /// The first line.
@@ -77,6 +82,7 @@ pub(crate) enum Entry {
     Name { space: String, name: String, kind: String, id: String },
     Quiet { commit: CommitId, rev: u64, at: Timestamp },
     Record(RecordLine),
+    Secret(SecretLine),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,6 +256,7 @@ struct Tally {
     sum: Sha256,
     records: u64,
     changes: u64,
+    secrets: u64,
 }
 
 impl Tally {
@@ -270,6 +277,7 @@ impl Tally {
     fn count(&mut self, entry: &Entry) {
         self.records += u64::from(matches!(entry, Entry::Record(_)));
         self.changes += u64::from(matches!(entry, Entry::Change(_)));
+        self.secrets += u64::from(matches!(entry, Entry::Secret(_)));
     }
 
     fn summary(&self, header: Header) -> ArchiveSummary {
@@ -280,6 +288,7 @@ impl Tally {
             at: header.at,
             records: self.records,
             changes: self.changes,
+            secrets: self.secrets,
         }
     }
 }
@@ -444,7 +453,17 @@ pub(crate) fn not_empty() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use sam_core::keys::Sealed;
+
     use super::*;
+
+    fn secret() -> SecretLine {
+        let bytes = [&[1, 2, b'k', b'1'][..], &(0..=40).collect::<Vec<u8>>()].concat();
+        let sealed = Sealed::from_bytes(bytes).unwrap();
+        SecretLine::new("credential/\"1\"".parse().unwrap(), sealed, Duration::from_secs(7))
+    }
 
     fn archive() -> Vec<Vec<u8>> {
         let mut header = Header::new(Some("in-1".to_owned()), "e".to_owned(), Timestamp::EPOCH);
@@ -458,6 +477,7 @@ mod tests {
             change.body = "{ \"z\":1,  \"a\":\u{1F600}2}".into();
             lines.push(encoder.entry(&Entry::Change(ChangeLine::new(&change))).unwrap());
         }
+        lines.push(encoder.entry(&Entry::Secret(secret())).unwrap());
         lines.push(encoder.end().unwrap().1);
         lines
     }
@@ -477,11 +497,14 @@ mod tests {
         let lines = archive();
         let summary = read(&lines).unwrap();
         assert_eq!((summary.rev, summary.changes, summary.records), (Rev(2), 2, 0));
+        assert_eq!(summary.secrets, 1);
         let mut decoder = Decoder::new(&lines[0]).unwrap();
         let Some(Entry::Change(change)) = decoder.entry(&lines[1]).unwrap() else { panic!() };
         let change = change.into_change();
         assert_eq!(&*change.body, "{ \"z\":1,  \"a\":\u{1F600}2}");
         assert_eq!(change.key.id, "a\n\"b");
+        decoder.entry(&lines[2]).unwrap();
+        assert_eq!(decoder.entry(&lines[3]).unwrap(), Some(Entry::Secret(secret())));
     }
 
     #[test]
@@ -506,8 +529,27 @@ mod tests {
     }
 
     #[test]
+    fn the_time_a_secret_was_kept_before_the_backup_still_counts() {
+        let (name, sealed, put_at) = secret().into_parts(Timestamp::from_micros(9_000_000));
+        assert_eq!((name.as_str(), sealed.key_id().as_str()), ("credential/\"1\"", "k1"));
+        assert_eq!(put_at, Timestamp::from_micros(2_000_000));
+    }
+
+    #[test]
+    fn what_is_no_sealed_secret_is_corrupt() {
+        for (name, sealed) in [("a", "AQ=="), ("a b", "AQFrAAAA"), ("a", "???"), ("", "")] {
+            let line = format!(
+                "{{\"secret\":{{\"name\":\"{name}\",\"sealed\":\"{sealed}\",\"kept_micros\":1}}}}\n"
+            );
+            let mut decoder = Decoder::new(&archive()[0]).unwrap();
+            let error = decoder.entry(line.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{line}");
+        }
+    }
+
+    #[test]
     fn a_newer_form_is_refused() {
-        let header = br#"{"mark":"sam-store-archive","version":2,"other":1}"#;
+        let header = br#"{"mark":"sam-store-archive","version":3,"other":1}"#;
         assert_eq!(Decoder::new(header).unwrap_err().kind(), ErrorKind::Conflict);
     }
 

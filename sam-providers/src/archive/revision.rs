@@ -55,6 +55,7 @@ impl<'a> Revision<'a> {
                 let kind = kind_of(kind);
                 self.rule.keeps_claims(&kind) && !self.adds.contains_key(&RecordKey::new(kind, id))
             }
+            Entry::Secret(_) => self.rule.keeps_secrets(),
             Entry::Change(_) | Entry::End { .. } | Entry::Quiet { .. } => true,
         };
         Ok([kept.then_some(entry), None])
@@ -120,7 +121,10 @@ fn kind_of(kind: &str) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::SecretLine;
+    use sam_core::keys::Sealed;
     use sam_core::store::{DueRow, Expect, Unrevised};
+    use std::time::Duration;
 
     #[derive(Debug)]
     struct Rule;
@@ -136,6 +140,10 @@ mod tests {
 
         fn keeps_claims(&self, kind: &Kind) -> bool {
             *kind != GONE
+        }
+
+        fn keeps_secrets(&self) -> bool {
+            false
         }
 
         fn adds(&self) -> Result<Vec<Write>> {
@@ -155,6 +163,12 @@ mod tests {
         let record =
             Record::new(RecordKey::new(kind, id), 4, Rev(3), Default::default(), "{}".into());
         Entry::Record(RecordLine::new(&record))
+    }
+
+    fn secret() -> Entry {
+        let bytes = [&[1, 1, b'k'][..], &[7; 28]].concat();
+        let sealed = Sealed::from_bytes(bytes).unwrap();
+        Entry::Secret(SecretLine::new("a".parse().unwrap(), sealed, Duration::ZERO))
     }
 
     fn entries() -> Vec<Entry> {
@@ -177,6 +191,7 @@ mod tests {
             due(GONE, "a"),
             due(THING, "kept"),
             due(THING, "old"),
+            secret(),
         ]
     }
 
@@ -227,5 +242,6 @@ mod tests {
         let claims =
             all.iter().filter(|entry| matches!(entry, Entry::Name { .. } | Entry::Due(_))).count();
         assert_eq!(claims, 2, "the name of a thing, and when the one that was kept is due");
+        assert!(!all.contains(&secret()));
     }
 }

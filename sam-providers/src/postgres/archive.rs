@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sam_core::keys::{Sealed, SecretOwner};
 use sam_core::store::{Change, DueRow, Epoch, Kind, Record, RecordKey, Rev, Revise};
 use sam_core::time::Timestamp;
 use sam_core::{CommitId, Result};
@@ -16,10 +17,10 @@ use super::leases::Lent;
 use super::load::{BEGIN, commit_id, due_row, key, number, text};
 use super::save::{self, id_bytes, signed};
 use super::store::PgStore;
-use super::{query, schema};
+use super::{query, schema, secrets};
 use crate::archive::{
     ArchiveSummary, CHUNK, ChangeLine, Decoder, DueLine, Encoder, Entry, Header, LINE_BYTES_MAX,
-    RecordLine, Revision, create, file_error, not_empty,
+    RecordLine, Revision, SecretLine, create, file_error, not_empty,
 };
 use crate::batch::Known;
 
@@ -33,7 +34,7 @@ const CLOCK_AND_HEAD: &str = "SELECT epoch, rev, floor, ahead, at,
 type Read = fn(&Row, Timestamp) -> Result<Entry, Fault>;
 
 /// Every table, in the order of the archive.
-const TABLES: [(&str, Read); 5] = [
+const TABLES: [(&str, Read); 6] = [
     ("SELECT kind, id, version, rev, k1, k2, k3, body FROM record ORDER BY kind, id", |row, _| {
         Ok(Entry::Record(RecordLine::new(&query::record(row)?)))
     }),
@@ -53,6 +54,11 @@ const TABLES: [(&str, Read); 5] = [
         let commit = commit_id(row.try_get(0).map_err(Fault::unreadable)?);
         let at = Timestamp::from_micros(row.try_get(2).map_err(Fault::unreadable)?);
         Ok(Entry::Quiet { commit, rev: number(row, 1)?, at })
+    }),
+    ("SELECT name, sealed, put_at FROM secret ORDER BY name", |row, now| {
+        let put_at = row.try_get(2).map(Timestamp::from_micros).map_err(Fault::unreadable)?;
+        let (name, sealed) = (secrets::name(row)?, secrets::sealed(row, 1)?);
+        Ok(Entry::Secret(SecretLine::new(name, sealed, now.since(put_at))))
     }),
 ];
 
@@ -208,6 +214,7 @@ struct Chunk {
     due: Vec<(RecordKey, Option<DueRow>)>,
     changes: Vec<Change>,
     quiet: Vec<(CommitId, u64, Timestamp)>,
+    secrets: Vec<(SecretOwner, Sealed, Timestamp)>,
 }
 
 impl Chunk {
@@ -228,6 +235,7 @@ impl Chunk {
             }
             Entry::Change(line) => self.changes.push(line.into_change()),
             Entry::Quiet { commit, rev, at } => self.quiet.push((commit, rev, at)),
+            Entry::Secret(line) => self.secrets.push(line.into_parts(now)),
             Entry::End { .. } => {}
         }
     }
@@ -246,7 +254,7 @@ impl Chunk {
         let ats: Vec<i64> = self.quiet.iter().map(|(.., at)| at.as_micros()).collect();
         let statement = client.prepare_cached(save::QUIET).await?;
         client.execute(&statement, &[&ids, &revs, &ats]).await?;
-        Ok(())
+        secrets::restore(client, &self.secrets).await
     }
 }
 
@@ -293,8 +301,11 @@ impl Import<'_> {
         client.batch_execute(UNHURRIED).await?;
         let sql = format!("{CLOCK_AND_HEAD} FOR UPDATE");
         let head = client.query_one(&sql, &[]).await?;
+        // Secrets are put without the head lock.
+        client.batch_execute("LOCK TABLE secret IN SHARE ROW EXCLUSIVE MODE").await?;
         let sql = "SELECT EXISTS (SELECT FROM record) OR EXISTS (SELECT FROM lease)
-            OR EXISTS (SELECT FROM uniq) OR EXISTS (SELECT FROM quiet_commit)";
+            OR EXISTS (SELECT FROM uniq) OR EXISTS (SELECT FROM quiet_commit)
+            OR EXISTS (SELECT FROM secret)";
         let row = client.query_one(sql, &[]).await?;
         let full: bool = row.try_get(0).map_err(Fault::unreadable)?;
         let used = full || number(&head, 1)? != 0;
@@ -305,8 +316,9 @@ impl Import<'_> {
         let client = self.client;
         let sql = "SELECT setval('fence', greatest((SELECT last_value FROM fence), $1))";
         client.execute(sql, &[&signed(header.fence.max(1))]).await?;
-        // Later commits are never dated before this, whatever the clock of this server says.
-        let sql = "UPDATE head SET rev = $1, floor = $2, at = $3";
+        // Nothing is ever dated before this, whatever the clock of this server says.
+        let sql = "UPDATE head SET rev = $1, floor = $2, at = $3, ahead = greatest(ahead,
+            $3::bigint - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
         let parts = (signed(rev.0), signed(header.floor), now.as_micros());
         client.execute(sql, &[&parts.0, &parts.1, &parts.2]).await?;
         let epoch = schema::begin_epoch(client, &*self.store.shared.entropy).await?;

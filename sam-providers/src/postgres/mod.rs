@@ -11,6 +11,7 @@
 //!   it began, not what was committed while it waited.
 //! - Rows of leases are locked in the order of their keys. Claims take no head lock and skip rows that
 //!   are locked, so nothing waits in a circle.
+//! - Secrets are no part of the feed: each act on them is one statement, which takes no head lock.
 //! - An error of COMMIT, or a connection lost after it was sent, leaves the outcome unknown. Asking
 //!   for the outcome takes the head lock, so it waits for a transaction that is still under way.
 //! - Time is the server's: `clock_timestamp()` plus what the head row says it runs ahead, which rises
@@ -30,6 +31,7 @@ mod load;
 mod query;
 mod save;
 mod schema;
+mod secrets;
 mod store;
 mod upkeep;
 mod watch;

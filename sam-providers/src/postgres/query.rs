@@ -26,7 +26,11 @@ const LOAD: &str = "SELECT kind, id, version, rev, k1, k2, k3, body FROM record
 
 /// Runs one statement on a connection of the pool; again on another when that one turns out lost, as
 /// all are after the server was restarted.
-async fn rows(pool: &Pool, sql: &str, parts: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
+pub(super) async fn rows(
+    pool: &Pool,
+    sql: &str,
+    parts: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Fault> {
     let mut attempts = pool.status().max_size + 1;
     loop {
         let client = pool.get().await.map_err(|error| Fault::of_pool(&error))?;

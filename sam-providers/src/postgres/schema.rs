@@ -13,9 +13,12 @@ use super::connect::Session;
 use super::fault::Fault;
 
 /// Each step brings the schema from the version of its position to the next; only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_records_feed_leases.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_records_feed_leases.sql"),
+    include_str!("migrations/0002_secrets.sql"),
+];
 /// The version this program reads and writes.
-pub(super) const WANTED: u32 = 1;
+pub(super) const WANTED: u32 = 2;
 const _: () = assert!(MIGRATIONS.len() == WANTED as usize, "one migration for each version");
 
 /// A step may rewrite a table, and waits for the step of another replica that starts as well.

@@ -133,11 +133,20 @@ impl PgStore {
         &self,
         work: impl AsyncFnOnce(&Pool) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        self.with_pool_until(Effect::NotApplied, work).await
+    }
+
+    /// Does something with the pool that has this effect when it takes too long.
+    pub(super) async fn with_pool_until<T>(
+        &self,
+        effect: Effect,
+        work: impl AsyncFnOnce(&Pool) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         if self.shared.is_closed() {
             return Err(Fault::closed());
         }
         self.shared.schema().require()?;
-        let late = Fault::stalled(Effect::NotApplied);
+        let late = Fault::stalled(effect);
         deadline::within(CALL_DEADLINE, work(&self.shared.pool)).await.unwrap_or(Err(late))
     }
 

@@ -139,6 +139,12 @@ async fn check(client: &Lent) -> Result<Vec<String>, Fault> {
             "a fencing epoch was never given out",
             "SELECT count(*) FROM lease WHERE epoch > (SELECT last_value FROM fence)",
         ),
+        (
+            "a secret is filed under another key than it names",
+            "SELECT count(*) FROM secret WHERE get_byte(sealed || '\\x00', 0) <> 1
+                OR substring(sealed FROM 2 FOR length(key_id) + 1)
+                    <> set_byte('\\x00', 0, length(key_id)) || convert_to(key_id, 'UTF8')",
+        ),
     ];
     // One snapshot for all of them, and time to read large tables.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;

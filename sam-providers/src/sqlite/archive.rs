@@ -13,17 +13,17 @@ use sam_core::{CommitId, Result};
 use super::fault::Fault;
 use super::lock::Lock;
 use super::store::SqliteStore;
-use super::{SqliteOptions, leases, query, schema};
+use super::{SqliteOptions, leases, query, schema, secrets};
 use crate::archive::{
     ArchiveSummary, ChangeLine, Decoder, DueLine, Encoder, Entry, Header, Lines, RecordLine,
-    Revision, create, file_error, not_empty,
+    Revision, SecretLine, create, file_error, not_empty,
 };
 
 /// Makes the entry of a row; the time is that of the backup.
 type Read = fn(&Row<'_>, Timestamp) -> rusqlite::Result<Entry>;
 
 /// Every table, in the order of the archive.
-const TABLES: [(&str, Read); 5] = [
+const TABLES: [(&str, Read); 6] = [
     ("SELECT version, rev, k1, k2, k3, body, id, kind FROM record ORDER BY kind, id", |row, _| {
         let kind = sam_core::store::Kind::from_stored(row.get::<_, String>(7)?);
         Ok(Entry::Record(RecordLine::new(&query::record(row, &kind)?)))
@@ -43,6 +43,11 @@ const TABLES: [(&str, Read); 5] = [
     ("SELECT commit_id, rev, at FROM quiet_commit ORDER BY rev, commit_id", |row, _| {
         let commit = CommitId::from_bits(u128::from_be_bytes(row.get(0)?));
         Ok(Entry::Quiet { commit, rev: row.get(1)?, at: Timestamp::from_micros(row.get(2)?) })
+    }),
+    ("SELECT name, sealed, put_at FROM secret ORDER BY name", |row, now| {
+        let kept_for = now.since(Timestamp::from_micros(row.get(2)?));
+        let (name, sealed) = (secrets::name(row)?, secrets::sealed(row, 1)?);
+        Ok(Entry::Secret(SecretLine::new(name, sealed, kept_for)))
     }),
 ];
 
@@ -107,7 +112,7 @@ impl SqliteStore {
         let transaction = opened.connection.transaction().map_err(import_error)?;
         let empty = "SELECT (SELECT rev FROM head) = 0 AND NOT EXISTS (SELECT 1 FROM record)
             AND NOT EXISTS (SELECT 1 FROM lease) AND NOT EXISTS (SELECT 1 FROM uniq)
-            AND NOT EXISTS (SELECT 1 FROM quiet_commit)";
+            AND NOT EXISTS (SELECT 1 FROM quiet_commit) AND NOT EXISTS (SELECT 1 FROM secret)";
         if !transaction.query_row(empty, [], |row| row.get(0)).map_err(import_error)? {
             return Err(not_empty());
         }
@@ -253,6 +258,12 @@ fn insert(transaction: &Transaction<'_>, entry: Entry, now: Timestamp) -> rusqli
         Entry::Quiet { commit, rev, at } => {
             let sql = "INSERT INTO quiet_commit (commit_id, rev, at) VALUES (?1, ?2, ?3)";
             add(sql, params![commit.to_bits().to_be_bytes(), rev, at.as_micros()])
+        }
+        Entry::Secret(line) => {
+            let (name, sealed, put_at) = line.into_parts(now);
+            let sql = "INSERT INTO secret (name, key_id, sealed, put_at) VALUES (?1, ?2, ?3, ?4)";
+            let key = sealed.key_id().as_str();
+            add(sql, params![name.as_str(), key, sealed.as_bytes(), put_at.as_micros()])
         }
         Entry::End { .. } => Ok(()),
     }

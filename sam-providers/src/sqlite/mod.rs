@@ -20,6 +20,7 @@ mod lock;
 mod query;
 mod reader;
 mod schema;
+mod secrets;
 mod store;
 mod upkeep;
 mod writer;

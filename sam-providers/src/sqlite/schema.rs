@@ -17,7 +17,10 @@ use super::lock::{cannot_open, private};
 const APPLICATION_ID: i32 = 0x5341_4d31;
 
 /// Each step brings the schema from the version of its position to the next; only ever appended to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_records_feed_leases.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_records_feed_leases.sql"),
+    include_str!("migrations/0002_secrets.sql"),
+];
 
 /// How long SQLite itself waits for a lock; only our own threads can hold one, and briefly.
 const BUSY_DEADLINE: Duration = Duration::from_secs(5);

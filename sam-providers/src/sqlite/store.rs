@@ -170,7 +170,8 @@ impl SqliteStore {
         answer.await.map_err(|_| Fault::closed())
     }
 
-    async fn query<T: Send + 'static>(
+    /// Reads, and makes the error for the caller.
+    pub(super) async fn query<T: Send + 'static>(
         &self,
         operation: &'static str,
         act: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,

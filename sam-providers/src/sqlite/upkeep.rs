@@ -181,6 +181,12 @@ fn check(connection: &mut Connection) -> rusqlite::Result<Vec<String>> {
             "a fencing epoch was never given out",
             "SELECT count(*) FROM lease WHERE epoch > (SELECT fence FROM head)",
         ),
+        (
+            "a secret is filed under another key than it names",
+            "SELECT count(*) FROM secret WHERE hex(substr(sealed, 1, 1)) <> '01'
+                OR hex(substr(sealed, 2, length(key_id) + 1))
+                    <> printf('%02X', length(key_id)) || hex(key_id)",
+        ),
     ];
     for (fault, sql) in rules {
         if transaction.query_row(sql, [], |row| row.get::<_, i64>(0))? != 0 {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sam_core::keys::SecretOwner;
+use sam_core::secrets::{ListSecrets, SecretStore};
 use sam_core::store::{
     CommitError, Cursor, Due, Feed, LeaseUse, ListQuery, Record, Refusal, Rev, Store, UniqueChange,
     Unrevised,
@@ -16,18 +18,21 @@ use sam_core::{ErrorKind, Restore};
 use sam_providers::postgres::PgStore;
 use tempfile::TempDir;
 
-use super::restored::{self, Stores};
+use super::restored::{self, Opened, Stores};
+use super::secrets::seal;
 use super::support::{Place, THING, commit, feed, head, key, put, request};
 
 const LEASE: Duration = Duration::from_mins(5);
 const RECORDS: u128 = 250;
+/// More than are written at once.
+const SECRETS: usize = 150;
 
 fn name(holder: &str) -> UniqueChange {
     UniqueChange::Claim { space: "thing_name", key: "name \"é\"".to_owned(), holder: key(holder) }
 }
 
 /// Fills a store with something of every sort; returns the lease that is held.
-async fn fill(store: &impl Store) -> sam_core::store::Lease {
+async fn fill(store: &(impl Store + SecretStore)) -> sam_core::store::Lease {
     let index = [Some("x".to_owned()), None, Some(String::new())];
     let body = "{ \"odd\":  1, \"text\": \"\\u0000\u{1F600}\" }";
     let leased = put("leased", body).with_index(index).with_due(Due::NOW);
@@ -43,7 +48,19 @@ async fn fill(store: &impl Store) -> sam_core::store::Lease {
     }
     let gone = sam_core::store::Write::delete(key(7), sam_core::store::Expect::Anything, "gone");
     store.commit(commit(5).with_write(gone)).await.unwrap();
+    for number in 0..SECRETS {
+        let name = secret(number);
+        store.put_secret(&name, &seal(&name, 1).await).await.unwrap();
+    }
     claim.lease
+}
+
+fn secret(number: usize) -> SecretOwner {
+    format!("credential/{number}").parse().unwrap()
+}
+
+async fn secrets(store: &impl SecretStore) -> usize {
+    store.list_secrets(&ListSecrets::new()).await.unwrap().items.len()
 }
 
 async fn records(store: &impl Store) -> Vec<Record> {
@@ -60,11 +77,16 @@ async fn records(store: &impl Store) -> Vec<Record> {
 
 /// Checks everything that a restored store must keep, and what it must not.
 async fn check(
-    restored: &impl Store,
+    restored: &(impl Store + SecretStore),
     original: &[Record],
     (cursor, old): (&Cursor, sam_core::store::Lease),
 ) {
     assert_eq!(records(restored).await, original);
+    assert_eq!(secrets(restored).await, SECRETS);
+    for number in [0, 99, SECRETS - 1] {
+        let name = secret(number);
+        assert_eq!(restored.secret(&name).await.unwrap(), Some(seal(&name, 1).await));
+    }
     let Feed::Stale { head, .. } = restored.changes(Some(cursor), 10).await.unwrap() else {
         panic!("a cursor of the old epoch is taken for a new one")
     };
@@ -106,8 +128,8 @@ impl Schemas {
 
 #[async_trait]
 impl Stores for Schemas {
-    async fn original(&self) -> Arc<dyn Store> {
-        Arc::new(self.original.open().await)
+    async fn original(&self) -> Opened {
+        Opened::new(self.original.open().await)
     }
 
     async fn back_up(&self) {
@@ -116,12 +138,12 @@ impl Stores for Schemas {
         store.close().await;
     }
 
-    async fn restored(&self, rule: &Restore) -> Arc<dyn Store> {
+    async fn restored(&self, rule: &Restore) -> Opened {
         let store = self.restored.open().await;
         self.is_restored.store(true, Ordering::Relaxed);
         store.import(&self.archive.path, rule).await.unwrap();
         store.integrity_check().await.unwrap();
-        Arc::new(store)
+        Opened::new(store)
     }
 
     fn advance(&self, span: Duration) {
@@ -139,6 +161,14 @@ impl Stores for Schemas {
 
 pub(crate) async fn a_replacement_forgets_no_machine_bought_since() {
     restored::a_replacement_forgets_no_machine_bought_since(&Schemas::new()).await;
+}
+
+pub(crate) async fn a_replacement_keeps_its_secrets() {
+    restored::a_replacement_keeps_its_secrets(&Schemas::new()).await;
+}
+
+pub(crate) async fn a_copy_has_no_secret_of_the_original() {
+    restored::a_copy_has_no_secret_of_the_original(&Schemas::new()).await;
 }
 
 pub(crate) async fn a_copy_never_touches_the_machines_of_the_original() {
@@ -165,6 +195,7 @@ pub(crate) async fn a_backup_is_restored_under_another_epoch_and_without_its_lea
     let (original, cursor) = (records(&store).await, head(&store).await);
     let summary = store.export(&archive.path, Some("installation-1")).await.unwrap();
     assert_eq!((summary.rev, summary.changes), (cursor.rev, cursor.rev.0));
+    assert_eq!(summary.secrets, SECRETS as u64);
     let twice = store.export(&archive.path, None).await.unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::AlreadyExists);
     // What is committed afterwards is not part of it.
@@ -203,8 +234,33 @@ pub(crate) async fn a_backup_that_was_cut_or_changed_restores_nothing() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
         assert_eq!(head(&restored).await, fresh);
         assert!(records(&restored).await.is_empty());
+        assert_eq!(secrets(&restored).await, 0);
     }
     restored.import(&archive.path, &Unrevised).await.unwrap();
+}
+
+pub(crate) async fn an_archive_from_before_secrets_is_restored() {
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/archive_1.jsonl");
+    let place = Place::new();
+    let store = place.open().await;
+    let summary = store.import(archive, &Unrevised).await.unwrap();
+    assert_eq!((summary.rev, summary.records, summary.secrets), (Rev(2), 1, 0));
+    let record = store.load(&key("a")).await.unwrap().unwrap();
+    assert_eq!((record.version, &*record.body), (2, r#"{"n":2}"#));
+    store.integrity_check().await.unwrap();
+}
+
+pub(crate) async fn nothing_is_restored_over_a_secret() {
+    let (place, archive) = (Place::new(), Archive::new());
+    let store = place.open().await;
+    store.export(&archive.path, None).await.unwrap();
+    let name = secret(1);
+    store.put_secret(&name, &seal(&name, 1).await).await.unwrap();
+    let error = store.import(&archive.path, &Unrevised).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(secrets(&store).await, 1);
+    store.delete_secret(&name).await.unwrap();
+    store.import(&archive.path, &Unrevised).await.unwrap();
 }
 
 #[cfg(feature = "sqlite")]

@@ -18,11 +18,14 @@ mod restored;
 #[cfg(test)]
 mod schemas;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
+use sam_core::testkit::conformance::secrets as secrets_suite;
 use sam_core::testkit::conformance::store::{CASES, Case};
 
 macro_rules! trials {
@@ -45,10 +48,20 @@ fn tests() -> Vec<(String, Test)> {
         (format!("conformance::{}::{}", case.clause, case.name), test)
     };
     let mut tests: Vec<(String, Test)> = CASES.iter().map(conformance).collect();
+    tests.extend(secrets_suite::CASES.iter().map(|case| {
+        let test: Test = Box::new(move || {
+            support::block_on(secrets::conforms(case)).map_err(|failure| failure.to_string().into())
+        });
+        (format!("conformance::{}::{}", case.clause, case.name), test)
+    }));
     tests.extend(trials![
         archive::a_backup_is_restored_under_another_epoch_and_without_its_leases,
         archive::a_backup_that_was_cut_or_changed_restores_nothing,
         archive::a_copy_never_touches_the_machines_of_the_original,
+        archive::a_copy_has_no_secret_of_the_original,
+        archive::a_replacement_keeps_its_secrets,
+        archive::an_archive_from_before_secrets_is_restored,
+        archive::nothing_is_restored_over_a_secret,
         archive::a_replacement_forgets_no_machine_bought_since,
         crash::a_commit_whose_connection_is_killed_is_found_or_not_and_never_twice,
         crash::a_lost_commit_is_waited_for_before_its_outcome_is_told,
@@ -73,6 +86,11 @@ fn tests() -> Vec<(String, Test)> {
         schemas::an_epoch_can_be_begun_by_hand,
         schemas::damage_is_found,
         schemas::a_database_that_is_not_there_is_explained,
+        secrets::a_damaged_secret_is_found,
+        secrets::a_put_whose_connection_is_killed_may_have_happened,
+        secrets::a_schema_from_before_secrets_is_brought_up_to_date,
+        secrets::every_replica_sees_the_same_secrets_and_the_feed_none,
+        secrets::of_replacements_by_several_replicas_one_succeeds,
     ]);
     #[cfg(feature = "sqlite")]
     tests.extend(trials![archive::a_store_moves_from_sqlite_to_postgresql_and_back]);

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use sam_core::compute::{ComputeProvider as _, ListMachines, MemoryCompute};
 use sam_core::engine::Stepped;
 use sam_core::entropy::SeededEntropy;
+use sam_core::keys::{MemoryKeys, SecretOwner};
 use sam_core::node::NodeState;
 use sam_core::node_link::MemoryLink;
+use sam_core::secrets::{ListSecrets, SecretStore, Secrets};
 use sam_core::store::{Feed, Store};
 use sam_core::time::{Clock, ManualClock};
 use sam_core::workspace::{NewWorkspace, WorkspaceName, WorkspaceRecord, WorkspaceState};
@@ -23,15 +25,28 @@ const SWEEPS: usize = 4;
 #[async_trait]
 pub(crate) trait Stores: Sync {
     /// The store that is backed up.
-    async fn original(&self) -> Arc<dyn Store>;
+    async fn original(&self) -> Opened;
     /// Writes the original to the file.
     async fn back_up(&self);
     /// Another store, from the file.
-    async fn restored(&self, rule: &Restore) -> Arc<dyn Store>;
+    async fn restored(&self, rule: &Restore) -> Opened;
     /// Moves the time of both stores on, and that of the clock.
     fn advance(&self, span: Duration);
     /// The clock of whoever works on them.
     fn clock(&self) -> ManualClock;
+}
+
+/// One store, as what keeps records and as what keeps secrets.
+pub(crate) struct Opened {
+    records: Arc<dyn Store>,
+    secrets: Arc<dyn SecretStore>,
+}
+
+impl Opened {
+    pub(crate) fn new(store: impl Store + SecretStore) -> Self {
+        let store = Arc::new(store);
+        Self { records: Arc::clone(&store) as _, secrets: store }
+    }
 }
 
 /// A control plane on one of the stores. All of them buy from the same provider.
@@ -45,12 +60,12 @@ struct Plane<'a> {
 impl<'a> Plane<'a> {
     fn new(
         stores: &'a dyn Stores,
-        store: Arc<dyn Store>,
+        store: Opened,
         cloud: &Arc<MemoryCompute>,
         installation: &str,
     ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(stores.clock());
-        let builder = Sam::builder(store, Arc::clone(cloud) as _).clock(clock);
+        let builder = Sam::builder(store.records, Arc::clone(cloud) as _).clock(clock);
         // Each has names of its own for what it makes, as real entropy would see to.
         let seed = u64::from(installation.as_bytes()[0]) + cloud_size(cloud) as u64;
         let entropy = Arc::new(SeededEntropy::new(seed));
@@ -110,6 +125,47 @@ fn cloud_size(cloud: &MemoryCompute) -> usize {
 async fn machines(cloud: &MemoryCompute) -> Vec<String> {
     let page = cloud.list_machines(&ListMachines::default()).await.unwrap();
     page.items.into_iter().map(|machine| machine.provider_id).collect()
+}
+
+/// What both stories about secrets begin with: one that is kept, then a backup, then an hour and one
+/// more. Returns the name, and the keys that open what is kept there.
+async fn secrets_of_the_original(stores: &dyn Stores) -> (SecretOwner, Arc<MemoryKeys>) {
+    let keys = Arc::new(MemoryKeys::new(Arc::new(SeededEntropy::new(2))));
+    let (kept, since): (SecretOwner, SecretOwner) =
+        ("credential/1".parse().unwrap(), "credential/2".parse().unwrap());
+    let original = stores.original().await;
+    let secrets = Secrets::new(Arc::clone(&keys) as _, original.secrets);
+    secrets.keep(&kept, &Secret::new(b"of a cloud".to_vec())).await.unwrap();
+    stores.advance(SPAN);
+    stores.back_up().await;
+    stores.advance(SPAN);
+    secrets.keep(&since, &Secret::new(b"later".to_vec())).await.unwrap();
+    (kept, keys)
+}
+
+/// The keys of the installation open what was backed up, and nothing that came later is there.
+pub(crate) async fn a_replacement_keeps_its_secrets(stores: &dyn Stores) {
+    let (kept, keys) = secrets_of_the_original(stores).await;
+    let rule = Restore::replace("the test", stores.clock().now());
+    let restored = stores.restored(&rule).await;
+    let listed = restored.secrets.list_secrets(&ListSecrets::new()).await.unwrap().items;
+    assert_eq!(listed.iter().map(|entry| &entry.name).collect::<Vec<_>>(), [&kept]);
+    // What a crash left over is not young again, nor older than it was.
+    assert!((SPAN..SPAN * 2).contains(&listed[0].kept_for), "{listed:?}");
+    let secrets = Secrets::new(keys, restored.secrets);
+    let opened = secrets.open(&kept).await.unwrap().unwrap();
+    assert_eq!(opened.expose(), b"of a cloud");
+}
+
+/// Even with the keys of the original, a copy could not use its accounts.
+pub(crate) async fn a_copy_has_no_secret_of_the_original(stores: &dyn Stores) {
+    let (kept, keys) = secrets_of_the_original(stores).await;
+    let restored = stores.restored(&Restore::copy(stores.clock().now())).await;
+    let listed = restored.secrets.list_secrets(&ListSecrets::new()).await.unwrap();
+    assert_eq!(listed.items, []);
+    let secrets = Secrets::new(keys, restored.secrets);
+    assert!(secrets.open(&kept).await.unwrap().is_none());
+    secrets.keep(&kept, &Secret::new(b"its own".to_vec())).await.unwrap();
 }
 
 /// Restores an old backup in place of its store.

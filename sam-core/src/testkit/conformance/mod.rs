@@ -53,6 +53,7 @@ pub mod node_link;
 pub mod owned;
 pub mod power;
 mod run;
+pub mod secrets;
 pub mod signer;
 pub mod store;
 pub mod volume;
