@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod blob;
 pub mod compute;
+pub mod credential;
 pub mod delivery;
 pub mod dns;
 pub mod engine;

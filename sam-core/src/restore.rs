@@ -4,6 +4,7 @@
 //! store, nothing may therefore be deleted by itself until a person has looked. Beside its store,
 //! every machine it names belongs to the original, so the copy must not think it owns one.
 
+use crate::credential::CredentialRecord;
 use crate::delivery::{DeliveryPayload, DeliveryRecord};
 use crate::engine::{Stored, decode, encode};
 use crate::error::{Error, ErrorKind, Result};
@@ -114,7 +115,8 @@ fn disowned<R: Stored>(record: &R) -> Result<Write> {
 /// What says where the control plane runs, and with whom.
 const FOUND_ANEW: [Kind; 3] = [InstallationRecord::KIND, LinkRecord::KIND, ReplicaRecord::KIND];
 /// What only the installation needs that something was bought by, or that a forge tells.
-const ORIGINALS: [Kind; 10] = [
+const ORIGINALS: [Kind; 11] = [
+    CredentialRecord::KIND,
     DeliveryRecord::KIND,
     DeliveryPayload::KIND,
     HoldRecord::KIND,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ComputeProvider;
+use crate::credential::{CredentialRecord, StoredProviders};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::CredentialId;
 
@@ -111,6 +112,7 @@ impl FromStr for ProviderName {
 pub struct Providers {
     usual: ProviderName,
     known: BTreeMap<ProviderName, Arc<dyn ComputeProvider>>,
+    stored: Option<StoredProviders>,
 }
 
 impl Providers {
@@ -124,7 +126,7 @@ impl Providers {
     /// `BadInput` when that is no [`ProviderName`].
     pub fn of(usual: Arc<dyn ComputeProvider>) -> Result<Self> {
         let name: ProviderName = usual.to_string().parse()?;
-        Ok(Self { usual: name.clone(), known: BTreeMap::from([(name, usual)]) })
+        Ok(Self { usual: name.clone(), known: BTreeMap::from([(name, usual)]), stored: None })
     }
 
     /// Adds another one.
@@ -141,6 +143,25 @@ impl Providers {
         Ok(self)
     }
 
+    /// Adds those of stored credentials.
+    pub(crate) fn with_stored(mut self, stored: Option<StoredProviders>) -> Self {
+        self.stored = stored;
+        self
+    }
+
+    /// Returns the makers of stored credentials' providers.
+    ///
+    /// # Errors
+    /// `Unsupported` when the installation stores none.
+    pub(crate) fn stored(&self) -> Result<&StoredProviders> {
+        self.stored.as_ref().ok_or_else(|| {
+            let message = "this installation stores no credentials";
+            Error::new(ErrorKind::Unsupported, message).with_hint(
+                "its host has to hand in a store of secrets, and what connects to vendors",
+            )
+        })
+    }
+
     /// Returns the name of the one that is used where nobody names one.
     pub const fn usual(&self) -> &ProviderName {
         &self.usual
@@ -154,14 +175,23 @@ impl Providers {
     /// Returns a provider.
     ///
     /// # Errors
-    /// `Unsupported` when this process was not given it: what is a record's is kept, and waits.
-    #[expect(clippy::unused_async, reason = "stored credentials are looked up")]
+    /// `Unsupported` when this process was not given it, or there is no such credential: what is a
+    /// record's is kept, and waits; what store and keys answered of a stored one.
     pub async fn provider(&self, name: &ProviderName) -> Result<Arc<dyn ComputeProvider>> {
+        if let Some(credential) = name.credential() {
+            return self.stored()?.provider(name, credential).await;
+        }
         self.known.get(name).cloned().ok_or_else(|| {
             let known: Vec<&str> = self.known.keys().map(ProviderName::as_str).collect();
             Error::new(ErrorKind::Unsupported, format!("no provider {name} is configured"))
                 .with_hint(format!("configured are: {}", known.join(", ")))
         })
+    }
+
+    /// Forgets the secret of a credential, and what was made with it.
+    pub(crate) async fn forget(&self, credential: &CredentialRecord) -> Result<()> {
+        let secrets = self.stored()?.secrets();
+        secrets.forget(&credential.secret_name()?).await
     }
 }
 

@@ -100,7 +100,7 @@ impl Resource for OrphanResource {
     async fn act(&self, record: &OrphanRecord, effect: &OrphanEffect) -> OrphanObservation {
         match effect {
             OrphanEffect::Delete => {
-                OrphanObservation::Deleted(match self.reach.scope(&record.scope) {
+                OrphanObservation::Deleted(match self.reach.scope(&record.scope).await {
                     Ok(scope) => scope.source.delete_owned(&record.resource).await,
                     Err(error) => Err(error),
                 })

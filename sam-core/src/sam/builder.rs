@@ -8,6 +8,7 @@ use super::{Parts, Sam};
 use crate::Secret;
 use crate::auth::BootKey;
 use crate::compute::{ComputeProvider, Labels, Providers};
+use crate::credential::{Connect, CredentialResource, StoredProviders};
 use crate::delivery::{DeliveryHandler, DeliveryResource};
 use crate::engine::{Engine, EngineConfig};
 use crate::entropy::{Entropy, SeededEntropy};
@@ -47,6 +48,7 @@ pub struct SamBuilder {
     scopes: Vec<Scope>,
     deliveries: Option<Arc<dyn DeliveryHandler>>,
     secrets: Option<Secrets>,
+    connect: Option<Arc<dyn Connect>>,
 }
 
 impl SamBuilder {
@@ -65,6 +67,7 @@ impl SamBuilder {
             scopes: Vec::new(),
             deliveries: None,
             secrets: None,
+            connect: None,
         }
     }
 
@@ -165,6 +168,14 @@ impl SamBuilder {
         self
     }
 
+    /// Sets what makes providers of stored credentials; together with [`SamBuilder::secrets`], owners can
+    /// store credentials of their own.
+    #[must_use]
+    pub fn connect(mut self, connect: Arc<dyn Connect>) -> Self {
+        self.connect = Some(connect);
+        self
+    }
+
     /// Sets where secrets are kept, and the keys that open them; without it none is kept.
     #[must_use]
     pub fn secrets(mut self, secrets: Secrets) -> Self {
@@ -197,7 +208,13 @@ impl SamBuilder {
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
         let mut policy = self.policy;
         let store = || Arc::clone(&self.store);
-        let providers = Arc::new(providers(self.compute, &clock)?);
+        // No retry layer: the engine itself comes back, with its record at rest meanwhile.
+        let stack = Stack::new(Arc::clone(&clock));
+        let stored = self.secrets.clone().zip(self.connect);
+        let stored = stored.map(|(secrets, connect)| {
+            StoredProviders::new(store(), secrets, connect, stack.clone())
+        });
+        let providers = Arc::new(providers(self.compute, &stack)?.with_stored(stored));
         // A recovered machine does not tell what its provider claims.
         for (_, provider) in providers.known() {
             let claimed = provider.capabilities().create_settles_within;
@@ -205,7 +222,9 @@ impl SamBuilder {
         }
         let swept = providers.known().filter_map(|(name, it)| Scope::of_compute(name, it));
         let scopes: Vec<Scope> = swept.chain(self.scopes).collect();
-        let reach = Arc::new(Reach::new(store(), scopes, self.installation));
+        let installation = self.installation.clone();
+        let reach = Reach::new(store(), scopes, self.installation);
+        let reach = Arc::new(reach.with_providers(Arc::clone(&providers)));
         let compute = || Arc::clone(&providers);
         let node = NodeResource::new(
             store(),
@@ -235,11 +254,16 @@ impl SamBuilder {
         .with_resource(ReplicaResource::new(store()))
         .with_resource(SpendResource::new(store()))
         .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
-        .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()));
+        .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()))
+        .with_resource(CredentialResource::new(
+            store(),
+            compute(),
+            installation,
+            policy.clone(),
+        ));
         let handles_deliveries = self.deliveries.is_some();
         let engine = with_deliveries(engine, self.deliveries, store(), policy);
         let (store, secrets) = (self.store, self.secrets);
-        let sweeps_known = AtomicBool::new(false);
         Ok(Sam(Arc::new(Parts {
             store,
             providers,
@@ -256,9 +280,7 @@ impl SamBuilder {
 }
 
 /// Puts the layers around each provider.
-fn providers(given: Vec<Arc<dyn ComputeProvider>>, clock: &Arc<dyn Clock>) -> Result<Providers> {
-    // No retry layer: the engine itself comes back, with its record at rest meanwhile.
-    let stack = Stack::new(Arc::clone(clock));
+fn providers(given: Vec<Arc<dyn ComputeProvider>>, stack: &Stack) -> Result<Providers> {
     let mut layered = given.into_iter().map(|provider| stack.compute(provider));
     let usual = layered.next().ok_or_else(|| {
         Error::new(ErrorKind::BadInput, "an installation buys from one provider at least")

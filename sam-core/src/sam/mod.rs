@@ -2,6 +2,7 @@
 
 mod builder;
 mod caller;
+mod credentials;
 mod deliveries;
 mod feed;
 mod git;

@@ -52,7 +52,9 @@ impl Sam {
         scope: &str,
         caller: &Caller,
     ) -> Result<Stamped<SweepRecord>> {
-        if !self.0.reach.scopes.contains_key(scope) {
+        let is_known = self.0.reach.scopes.contains_key(scope)
+            || self.0.store.load(&SweepRecord::key_of(scope)).await?.is_some();
+        if !is_known {
             let shown: String = scope.chars().take(64).collect();
             return Err(Error::new(ErrorKind::NotFound, format!("there is no sweep {shown:?}")));
         }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{CONFLICTS_MAX, Caller, Sam, too_many_conflicts};
-use crate::compute::ProviderName;
 use crate::engine::{Stamped, Stored as _, decode, encode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::WorkspaceId;
@@ -33,10 +32,6 @@ impl Sam {
         let now = self.0.clock.now();
         let id = WorkspaceId::new(now, &*self.0.entropy);
         let owner = caller.actor().as_str().to_owned();
-        if let Some(name) = &new.provider {
-            let known = self.0.providers.provider(name).await;
-            known.map_err(|error| unknown_provider(name, &error))?;
-        }
         let request = match caller.idempotency_key() {
             None => None,
             Some(key) => {
@@ -48,6 +43,10 @@ impl Sam {
                 Some(request)
             }
         };
+        let mut new = new;
+        if let Some(name) = &new.provider {
+            new.provider = Some(self.provider_meant(name, caller).await?);
+        }
         let suggested = || WorkspaceName::suggested(new.repo.short_name());
         let (base, fixed) = match &new.name {
             Some(name) => (name.clone(), true),
@@ -274,13 +273,4 @@ impl Sam {
 fn name_taken(name: &WorkspaceName, holder: &str) -> Error {
     Error::new(ErrorKind::AlreadyExists, format!("the name {name} is taken by {holder}"))
         .with_hint("choose another with --name, or delete that workspace")
-}
-
-/// What a caller is told of a provider that there is not.
-fn unknown_provider(name: &ProviderName, error: &Error) -> Error {
-    let refused = Error::new(ErrorKind::BadInput, format!("no provider {name} is configured"));
-    match error.hint() {
-        Some(hint) => refused.with_hint(hint),
-        None => refused,
-    }
 }

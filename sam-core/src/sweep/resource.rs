@@ -10,7 +10,7 @@ use super::inventory::{self, Inventory};
 use super::record::SweepRecord;
 use super::rule::{Facts, Standing, standing};
 use crate::compute::{
-    ComputeProvider, Labels, ListOwned, OwnedResource, OwnedResources, ProviderName,
+    ComputeProvider, Labels, ListOwned, OwnedResource, OwnedResources, ProviderName, Providers,
 };
 use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
 use crate::error::{Error, ErrorKind, Result};
@@ -55,11 +55,19 @@ impl Scope {
         Self { name, provider: None, source }
     }
 
+    /// What the scopes of compute providers begin with.
+    const COMPUTE: &'static str = "compute.";
+
+    /// Returns what the scope of a compute provider is called.
+    pub fn name_of(provider: &ProviderName) -> String {
+        format!("{}{}", Self::COMPUTE, provider.dotted())
+    }
+
     /// Sweeps what a compute provider made, where it can tell.
     pub fn of_compute(name: &ProviderName, compute: &Arc<dyn ComputeProvider>) -> Option<Self> {
         compute.owned()?;
         let source = Arc::new(OfCompute(Arc::clone(compute)));
-        let (scope, provider) = (format!("compute.{}", name.dotted()), Some(name.clone()));
+        let (scope, provider) = (Self::name_of(name), Some(name.clone()));
         Some(Self { name: scope, provider, source })
     }
 }
@@ -97,6 +105,8 @@ pub struct Reach {
     pub scopes: BTreeMap<String, Scope>,
     /// Whose things are ours.
     pub installation: String,
+    /// Makes the scopes of stored credentials.
+    providers: Option<Arc<Providers>>,
 }
 
 impl Reach {
@@ -107,18 +117,36 @@ impl Reach {
         installation: String,
     ) -> Self {
         let scopes = scopes.into_iter().map(|scope| (scope.name.clone(), scope)).collect();
-        Self { store, scopes, installation }
+        Self { store, scopes, installation, providers: None }
+    }
+
+    /// Adds the scopes of stored credentials.
+    #[must_use]
+    pub fn with_providers(mut self, providers: Arc<Providers>) -> Self {
+        self.providers = Some(providers);
+        self
     }
 
     /// Returns a scope.
     ///
     /// # Errors
     /// `Unsupported` when this process was not given it: another replica may have been.
-    pub(crate) fn scope(&self, name: &str) -> Result<&Scope> {
-        self.scopes.get(name).ok_or_else(|| {
+    pub(crate) async fn scope(&self, name: &str) -> Result<Scope> {
+        if let Some(scope) = self.scopes.get(name) {
+            return Ok(scope.clone());
+        }
+        let unknown = || {
             Error::new(ErrorKind::Unsupported, format!("no credential is configured for {name}"))
                 .with_hint("configure it again, or delete what it bought by hand")
-        })
+        };
+        let named = name.strip_prefix(Scope::COMPUTE).map(ProviderName::from_dotted);
+        match (&self.providers, named) {
+            (Some(providers), Some(Ok(name))) if name.credential().is_some() => {
+                let provider = providers.provider(&name).await?;
+                Scope::of_compute(&name, &provider).ok_or_else(unknown)
+            }
+            _ => Err(unknown()),
+        }
     }
 
     pub(crate) async fn epoch(&self) -> Result<Epoch> {
@@ -144,12 +172,12 @@ impl Reach {
         scope: &str,
         resource: &OwnedResource,
     ) -> Result<Option<Standing>> {
-        let scope = self.scope(scope)?;
+        let scope = self.scope(scope).await?;
         let mut labels = Labels::default();
         if let Some(node) = resource.labels.value(Labels::NODE) {
             labels = labels.with(Labels::NODE, node)?;
         }
-        let listed = inventory::list(self, scope, labels).await?;
+        let listed = inventory::list(self, &scope, labels).await?;
         let place = (resource.sort.to_string(), resource.provider_id.clone());
         let Some(found) = listed.get(&place) else { return Ok(None) };
         let epoch = self.epoch().await?;
@@ -210,8 +238,8 @@ impl Resource for SweepResource {
 
     async fn look(&self, record: &SweepRecord, _look: &SweepLook) -> SweepObservation {
         let (now, grace) = (self.clock.now(), self.policy.orphan_grace);
-        SweepObservation::Swept(match self.reach.scope(&record.scope) {
-            Ok(scope) => inventory::take(&self.reach, scope, now, grace).await,
+        SweepObservation::Swept(match self.reach.scope(&record.scope).await {
+            Ok(scope) => inventory::take(&self.reach, &scope, now, grace).await,
             Err(error) => Err(error),
         })
     }

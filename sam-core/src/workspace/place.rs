@@ -59,9 +59,13 @@ impl Step<'_> {
         let write = node_write(&record, Expect::Absent, "node_requested")?;
         let mut next = workspace.clone();
         next.node = Some(placement.node);
-        let transition = Transition::new(next, "node_assigned")
+        let mut transition = Transition::new(next, "node_assigned")
             .with_also(write)
             .with_due(self.due_within(WOKEN));
+        // One that is on its way out since is another version: nothing more is bought with it.
+        if let Some((key, expect)) = placement.credential.clone() {
+            transition = transition.with_check(key, expect);
+        }
         let Some(ledger) = &placement.ledger else {
             return Ok(Decision::Write(Box::new(transition)));
         };

@@ -9,16 +9,17 @@ use super::decide::decide;
 use super::idle::{self, StoppedBy};
 use super::record::{WorkspaceRecord, WorkspaceState};
 use crate::compute::{ComputeProvider, ProviderName, Providers, Size};
+use crate::credential::{CredentialRecord, CredentialState};
 use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
 use crate::entropy::Entropy;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::hold::Hold;
 use crate::id::NodeId;
 use crate::node::{NodeRecord, NodeState};
 use crate::node_link::{Activity, IdleEnd, NodeLink, Preparation, Prepare};
 use crate::policy::Policy;
 use crate::spend::{SpendRecord, Spending};
-use crate::store::{Epoch, ListQuery, Store};
+use crate::store::{Epoch, Expect, ListQuery, RecordKey, Store};
 use crate::time::{Clock, Timestamp};
 
 /// A decision about a workspace.
@@ -99,6 +100,8 @@ pub struct Placement {
     pub node: NodeId,
     /// The provider to buy it from.
     pub provider: ProviderName,
+    /// What must hold of the stored credential that it is bought with, where it is one.
+    pub credential: Option<(RecordKey, Expect)>,
     /// The longest that a create there may still take effect after its reply was lost.
     pub create_settles_within: Duration,
     /// The store's epoch, which the machine is labelled with.
@@ -152,6 +155,7 @@ impl WorkspaceResource {
             warm: None,
             node: NodeId::new(self.clock.now(), &*self.entropy),
             provider: self.provider_of(workspace).clone(),
+            credential: self.credential_of(workspace).await?,
             create_settles_within: Duration::ZERO,
             epoch,
             ledger: None,
@@ -205,6 +209,25 @@ impl WorkspaceResource {
             }
         }
         Ok(nodes)
+    }
+
+    /// Returns what must hold of the credential when a node is bought with it.
+    async fn credential_of(
+        &self,
+        workspace: &WorkspaceRecord,
+    ) -> Result<Option<(RecordKey, Expect)>> {
+        let Some(id) = self.provider_of(workspace).credential() else { return Ok(None) };
+        let key = CredentialRecord::key_of(id);
+        let stored = self.store.load(&key).await?;
+        let found = stored.as_ref().map(decode::<CredentialRecord>).transpose()?;
+        match found.filter(|found| found.record.state == CredentialState::Active) {
+            Some(found) => Ok(Some((key, Expect::Version(found.version)))),
+            None => {
+                let message = format!("the credential {id} is deleted, or on its way out");
+                Err(Error::new(ErrorKind::Unsupported, message)
+                    .with_hint("create the workspace again with another one"))
+            }
+        }
     }
 
     /// Returns where its node is bought.

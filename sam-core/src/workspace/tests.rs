@@ -45,6 +45,7 @@ fn placement() -> Placement {
         warm: None,
         node: NodeId::from_bits(8),
         provider: "memory".parse().unwrap(),
+        credential: None,
         create_settles_within: Duration::ZERO,
         epoch: Epoch::new("e1"),
         ledger: None,
