@@ -16,6 +16,7 @@
 pub mod client;
 pub mod deadline;
 
+mod credential;
 mod daemon;
 mod event;
 mod github;
@@ -35,6 +36,7 @@ mod workspace;
 pub use sam_agent::wire;
 
 pub use self::client::{Client, IdempotencyKey, Target};
+pub use self::credential::{AcceptedCredential, CreateCredential, Credential, ReplaceToken};
 pub use self::daemon::{DAEMON_READY_LINE, DaemonStatus, DaemonStopping, StartFailure};
 pub use self::event::{Change, Event, EventKind, ResourceKind};
 pub use self::github::{

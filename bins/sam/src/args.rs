@@ -12,7 +12,7 @@ use sam_core::compute::ProviderName;
 use sam_core::workspace::RefName;
 
 use crate::attach::DetachKey;
-use crate::commands::Github;
+use crate::commands::{Credential, Github};
 
 /// Status of SAM's own failure where the status of a command is passed on.
 const OWN_FAILURE: u8 = 125;
@@ -116,6 +116,11 @@ pub(crate) enum Command {
     Orphan {
         #[command(subcommand)]
         command: Orphan,
+    },
+    /// Your own accounts at providers, which your workspaces are bought with
+    Credential {
+        #[command(subcommand)]
+        command: Credential,
     },
     /// Where machines are bought: what is set up, what answers, sizes and prices
     Providers,

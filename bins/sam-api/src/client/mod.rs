@@ -6,6 +6,7 @@
 //! repeated, at most [`ATTEMPTS_MAX`] times in all.
 
 mod api;
+mod credentials;
 mod events;
 mod exec;
 mod github;

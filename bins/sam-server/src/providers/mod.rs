@@ -2,7 +2,7 @@
 
 mod shown;
 
-pub(crate) use self::shown::{missing, surveyed};
+pub(crate) use self::shown::{missing, offered, stored, surveyed};
 
 /// A vendor whose adapter is in this program.
 #[derive(Debug)]

@@ -1,10 +1,26 @@
 //! Providers as the API shows them.
 
-use sam_api::{Catalog, Provider, ProviderState, SizeOffer};
+use sam_api::{Catalog, Credential, Provider, ProviderState, SizeOffer};
 use sam_core::compute::{self, ComputeCapabilities, ProviderName};
+use sam_core::credential::CredentialRecord;
+use sam_core::engine::Stamped;
 use sam_core::{Error, ErrorKind, ErrorRecord, Result};
 
 use super::Vendor;
+
+/// A stored credential, without its token.
+pub(crate) fn stored(stamped: &Stamped<CredentialRecord>) -> Result<Credential> {
+    let record = &stamped.record;
+    Ok(Credential {
+        id: record.id,
+        name: record.name.clone(),
+        provider: record.provider_name()?.to_string(),
+        state: record.state.code().to_owned(),
+        accepted_at: record.accepted_at.into(),
+        created_at: record.created_at.into(),
+        error: record.error.clone(),
+    })
+}
 
 /// A provider that was asked for its offers.
 pub(crate) fn surveyed(
@@ -47,7 +63,8 @@ pub(crate) fn missing(vendor: &Vendor) -> Provider {
     }
 }
 
-fn offered(catalog: compute::Catalog) -> Catalog {
+/// What a provider offers.
+pub(crate) fn offered(catalog: compute::Catalog) -> Catalog {
     let sizes = catalog.sizes.into_iter().map(|offer| SizeOffer {
         size: offer.size.code().to_owned(),
         provider_size: offer.provider_size,

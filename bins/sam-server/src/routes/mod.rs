@@ -2,6 +2,7 @@
 //! an agent proves.
 
 mod agents;
+mod credentials;
 mod daemon;
 mod events;
 mod github;
@@ -62,6 +63,10 @@ fn people() -> Router<App> {
         .route("/api/nodes", get(nodes::list))
         .route("/api/nodes/{node}", get(nodes::show).delete(nodes::delete))
         .route("/api/providers", get(providers::list))
+        .route("/api/credentials", get(credentials::list).post(credentials::add))
+        .route("/api/credentials/validate", post(credentials::validate))
+        .route("/api/credentials/{credential}", get(credentials::show).delete(credentials::delete))
+        .route("/api/credentials/{credential}/token", put(credentials::replace_token))
         .route("/api/sweeps", get(reconcile::sweeps))
         .route("/api/sweeps/{sweep}/run", post(reconcile::run_sweep))
         .route("/api/orphans", get(reconcile::orphans))

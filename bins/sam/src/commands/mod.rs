@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod credentials;
 mod daemon;
 mod events;
 mod github;
@@ -16,6 +17,7 @@ mod up;
 mod wait;
 mod work;
 
+pub(crate) use self::credentials::Command as Credential;
 pub(crate) use self::github::Github;
 
 use std::io::Write as _;
@@ -64,6 +66,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Node { command } => nodes::run(&context, command).await,
         Command::Sweep { command } => sweeps::run(&context, command).await,
         Command::Orphan { command } => orphans::run(&context, command).await,
+        Command::Credential { command } => credentials::run(&context, command).await,
         Command::Providers => providers::run(&context).await,
         Command::Replica { command } => replicas::run(&context, command).await,
         Command::Hold { command } => hold::run(&context, command).await,
