@@ -8,12 +8,14 @@
 //!
 //! - **User**, **`NoNewPrivileges`**, an empty **`CapabilityBoundingSet`**: the agent and its holder
 //!   start everything as the one user they run as, so none of them needs a privilege, and no
-//!   set-user-id program gives one. Sandboxes that use user namespaces are not affected.
+//!   set-user-id program gives one. Sandboxes that use user namespaces are not affected; `sudo`, and
+//!   rootless containers with more than one user id, are given up.
 //! - **`ProtectSystem`=strict**: nothing but the directories named is writable, also for a process that
 //!   found a file with a wrong mode.
 //! - **`SystemCallFilter`** takes what changes the machine (clock, modules, reboot, swap, raw I/O).
 //!   Not `@debug` (debuggers) and not `@mount` (sandboxes).
-//! - **`RestrictRealtime`**: one workspace must not starve the machine.
+//! - **`RestrictRealtime`**, **`RemoveIPC`**: one workspace must not starve the machine, or leave memory
+//!   behind. **`ProtectKernelModules`** hides only their directory.
 //! - Not **`ProtectKernelTunables`**, **`ProtectKernelLogs`**, **`ProtectProc`**,
 //!   **`ProtectControlGroups`**: they mount over parts of `/proc` and `/sys`, and then the kernel
 //!   refuses a fresh `/proc` in a sandbox. The user has no right there anyway.
@@ -21,7 +23,8 @@
 //!   sees them, and the user's home is what it works with.
 //! - Not **`PrivateDevices`** and **`ProtectClock`**: both close `/dev/kvm` and `/dev/fuse`.
 //! - Not **`MemoryDenyWriteExecute`**, **`LockPersonality`**, **`RestrictNamespaces`**,
-//!   **`RestrictSUIDSGID`**: they break just-in-time compilers, gdb, browsers and unpacking archives.
+//!   **`RestrictSUIDSGID`**, **`ProtectHostname`**: they break just-in-time compilers, gdb, browsers,
+//!   unpacking archives, and sandboxes that name themselves.
 //! - **`OOMPolicy`=continue**: a compiler that is killed for its memory must not take every terminal
 //!   with it. **`KillMode`=mixed**: the holder ends what it started, in its order.
 
@@ -91,6 +94,8 @@ NoNewPrivileges=yes
 CapabilityBoundingSet=
 ProtectSystem=strict
 ReadWritePaths=/var/lib/sam /home/@USER@ /tmp /var/tmp
+ProtectKernelModules=yes
+RemoveIPC=yes
 RestrictRealtime=yes
 SystemCallArchitectures=native
 SystemCallFilter=~@clock @module @reboot @swap @raw-io
