@@ -46,7 +46,7 @@ impl Firewall {
         let (mut input, mut forward) = (String::new(), String::new());
         for Inbound { protocol, port, from } in &self.0 {
             let protocol = protocol.code();
-            let from = from.map(|from| from.matching()).unwrap_or_default();
+            let from = from.map(Network::matching).unwrap_or_default();
             // Writing to a `String` cannot fail.
             let _infallible = writeln!(input, "    {from}{protocol} dport {port} accept");
             let _infallible = writeln!(

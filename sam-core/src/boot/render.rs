@@ -25,6 +25,7 @@ impl UserData {
 /// A cloud-config. Modules that are not named here keep cloud-init's own defaults. It has no `Debug`:
 /// one of its files holds the token.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of cloud-init's own")]
 pub(super) struct CloudConfig<'a> {
     pub(super) users: Vec<User<'a>>,
     pub(super) ssh_pwauth: bool,

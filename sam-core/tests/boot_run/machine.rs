@@ -2,6 +2,7 @@
 //! runs there as it would on a machine. The system's own programs are scripts that write down how
 //! they were called; Python, HTTP, checksums and openssl are real.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -226,13 +227,15 @@ impl Machine {
     }
 }
 
-fn settings(server: &Server, checksum_of: &[u8], signed: &[u8]) -> BootSettings {
-    let signer = Ed25519Signer::from_seed(&Secret::new([5; 32]));
-    let signature = signer.sign(signed).now_or_never().unwrap().unwrap();
-    let sha256: String =
-        Sha256::digest(checksum_of).iter().map(|byte| format!("{byte:02x}")).collect();
+fn settings(server: &Server, checksum_of: &[u8], signed_bytes: &[u8]) -> BootSettings {
+    let key = Ed25519Signer::from_seed(&Secret::new([5; 32]));
+    let signature = key.sign(signed_bytes).now_or_never().unwrap().unwrap();
+    let sha256 = Sha256::digest(checksum_of).iter().fold(String::new(), |mut hex, byte| {
+        let _infallible = write!(hex, "{byte:02x}");
+        hex
+    });
     let download = Download::new(&format!("http://{}/agent", server.address), &sha256)
-        .and_then(|it| it.signed(&signature.try_into().unwrap(), &signer.public_key()))
+        .and_then(|it| it.signed(&signature.try_into().unwrap(), &key.public_key()))
         .unwrap();
     let release = AgentRelease::new(Arch::X86_64, download.clone()).with(Arch::Aarch64, download);
     BootSettings::new(release).with_docker(Docker::Installed).with_swap(SwapSize::new(1).unwrap())

@@ -67,7 +67,7 @@ impl Server {
 
 fn serve(stream: TcpStream, script: &mut Script, heard: &Mutex<Heard>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
-    let (mut head, mut length) = (String::new(), 0);
+    let (mut lines, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 || line == "\r\n" {
@@ -76,15 +76,15 @@ fn serve(stream: TcpStream, script: &mut Script, heard: &Mutex<Heard>) -> std::i
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
-        head.push_str(&line);
+        lines.push_str(&line);
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let mut stream = reader.into_inner();
     let mut heard = heard.lock().unwrap();
-    heard.raw.push(format!("{head}\n{}", String::from_utf8_lossy(&body)));
-    if head.starts_with("POST /api/nodes/boot-report HTTP/1.1\r\n") {
-        let status = take_report(script, &mut heard, &head, &body);
+    heard.raw.push(format!("{lines}\n{}", String::from_utf8_lossy(&body)));
+    if lines.starts_with("POST /api/nodes/boot-report HTTP/1.1\r\n") {
+        let status = take_report(script, &mut heard, &lines, &body);
         return answer(&mut stream, status, "", &[]);
     }
     heard.downloads += 1;
@@ -102,28 +102,24 @@ fn serve(stream: TcpStream, script: &mut Script, heard: &Mutex<Heard>) -> std::i
     }
 }
 
-fn take_report(script: &mut Script, heard: &mut Heard, head: &str, body: &[u8]) -> u16 {
+fn take_report(script: &mut Script, heard: &mut Heard, lines: &str, body: &[u8]) -> u16 {
     if !script.reports.is_empty() {
         heard.refused += 1;
         return script.reports.remove(0);
     }
-    let proof = head
+    let proof = lines
         .lines()
         .find_map(|line| {
             line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("sam-boot-proof"))
         })
         .map_or("", |(_, value)| value.trim());
     let text = String::from_utf8_lossy(body).into_owned();
-    match (BootReport::read(body), script.key.verify(body, proof)) {
-        (Ok(report), Ok(())) => {
-            heard.reports.push((report, text));
-            200
-        }
-        _ => {
-            heard.refused += 1;
-            401
-        }
+    if let (Ok(report), Ok(())) = (BootReport::read(body), script.key.verify(body, proof)) {
+        heard.reports.push((report, text));
+        return 200;
     }
+    heard.refused += 1;
+    401
 }
 
 fn answer(stream: &mut TcpStream, status: u16, more: &str, body: &[u8]) -> std::io::Result<()> {
