@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod blob;
+pub mod boot;
 pub mod compute;
 pub mod credential;
 pub mod delivery;

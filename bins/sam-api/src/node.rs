@@ -84,6 +84,9 @@ pub struct Node {
     /// The workspaces on it.
     #[serde(default)]
     pub workspaces: Vec<WorkspaceId>,
+    /// How far its first start is, for people, until that is over; where it failed, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_phase: Option<String>,
     /// Why it failed, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorRecord>,

@@ -131,11 +131,22 @@ pub(crate) fn node(stamped: &Stamped<NodeRecord>) -> Result<Node> {
         size: record.size.code().to_owned(),
         region: record.region.clone(),
         workspaces: record.workspaces.iter().copied().collect(),
+        boot_phase: boot_phase(record),
         error: record.error.clone(),
         created_at: record.created_at.into(),
         changed_at: record.state_at.into(),
         version: stamped.version,
     })
+}
+
+fn boot_phase(record: &NodeRecord) -> Option<String> {
+    use node::NodeState as Core;
+    let is_told = match record.state {
+        Core::Requested | Core::Creating | Core::Booting => true,
+        Core::Failed => record.boot.is_some(),
+        _ => false,
+    };
+    is_told.then(|| record.boot_phase().into_owned())
 }
 
 fn node_state(state: node::NodeState) -> Result<NodeState> {

@@ -1,7 +1,9 @@
-//! Proofs of who asks: single-use boot tokens, link challenges and short-lived node tokens.
+//! Proofs of who asks: single-use boot tokens and what is reported under them, link challenges and
+//! short-lived node tokens.
 //!
 //! Nothing here reads a clock or random bytes of its own: both are handed in.
 
+mod boot_report;
 mod bootstrap;
 mod challenge;
 mod hop;
@@ -14,6 +16,7 @@ use sha2::Sha256;
 
 use crate::Secret;
 
+pub use self::boot_report::{BOOT_PROOF_HEADER, BootReportKey};
 pub use self::bootstrap::BootKey;
 pub use self::challenge::ChallengeKey;
 pub use self::hop::{HopToken, sign_hop_token, verify_hop_token};

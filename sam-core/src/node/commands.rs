@@ -1,7 +1,9 @@
 //! What people and agents ask of a node.
 
 use super::record::{NodeRecord, NodeState, NodeWish};
+use crate::boot::{BootProgress, BootReport};
 use crate::error::{Error, ErrorKind, Result};
+use crate::time::Timestamp;
 
 impl NodeRecord {
     /// Returns it with an identity: the public key its agent made.
@@ -28,6 +30,38 @@ impl NodeRecord {
             ));
         }
         Ok(Some(Self { public_key: Some(public_key.to_owned()), ..self.clone() }))
+    }
+
+    /// Returns it with what its machine reports of its first start.
+    ///
+    /// `None` when that leads no further than what is known, or comes after the start is over: a
+    /// report that is late, or heard twice, changes nothing.
+    ///
+    /// # Errors
+    /// `Conflict` when nothing is awaited of the machine (any more); it may stop reporting.
+    pub fn boot_reported(&self, report: &BootReport, now: Timestamp) -> Result<Option<Self>> {
+        let known = self.boot.as_ref();
+        match self.state {
+            // The machine may report before the provider's reply is written.
+            NodeState::Creating | NodeState::Booting => {
+                let is_news = known.is_none_or(|known| known.is_behind(report));
+                // Nothing follows a failure.
+                let is_news = is_news && known.is_none_or(|known| !known.has_failed());
+                let next = || Self { boot: Some(BootProgress::heard(report, now)), ..self.clone() };
+                Ok(is_news.then(next))
+            }
+            NodeState::Ready | NodeState::Unreachable => Ok(None),
+            NodeState::Requested
+            | NodeState::Draining
+            | NodeState::Deleting
+            | NodeState::Deleted
+            | NodeState::Failed
+            | NodeState::Lost
+            | NodeState::Recovered => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("a node that is {} takes no boot report", self.state.code()),
+            )),
+        }
     }
 
     /// Returns whether its agent may open a link.

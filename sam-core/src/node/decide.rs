@@ -40,6 +40,7 @@ pub fn decide(
             _ => step.create(),
         },
         NodeState::Booting if gone => step.delete("deletion_started"),
+        NodeState::Booting if let Some(error) = step.boot_failure() => step.failed(error),
         NodeState::Booting => match observation {
             Some(NodeObservation::Survey { readiness: Ok(Some(readiness)), .. }) => {
                 step.ready(readiness)
@@ -154,6 +155,16 @@ impl Step<'_> {
         let message = format!("it was not ready within {spent} s: {phase}{last}");
         ErrorRecord::new(ErrorKind::Timeout, step, message)
             .with_hint("look at the node's log, then delete the workspace and create it again")
+    }
+
+    /// A machine that says that its start failed will not become a node: it ended there.
+    fn boot_failure(&self) -> Option<ErrorRecord> {
+        let boot = self.node.boot.as_ref().filter(|boot| boot.has_failed())?;
+        let message = format!("its machine did not start: {boot}");
+        Some(ErrorRecord::new(ErrorKind::Unavailable, "boot", message).with_hint(
+            "correct what it names, then delete the workspace and create it again; \
+             /var/log/cloud-init-output.log on the machine says more",
+        ))
     }
 
     fn create(&self) -> NodeDecision {

@@ -1,10 +1,12 @@
 //! What is stored of a node.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot::BootProgress;
 use crate::compute::{MachineKey, ProviderName, Size};
 use crate::engine::{InvalidTransition, Stored};
 use crate::error::ErrorRecord;
@@ -140,6 +142,9 @@ pub struct NodeRecord {
     /// A create may still take effect although a later one was answered: its reply was lost.
     #[serde(default)]
     pub create_unsettled: bool,
+    /// The furthest that its machine has reported of its first start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootProgress>,
     /// The agent's Ed25519 public key, base64url, once it has traded its token for an identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
@@ -193,6 +198,7 @@ impl NodeRecord {
             create_settles_within: Duration::ZERO,
             create_at: None,
             create_unsettled: false,
+            boot: None,
             public_key: None,
             instance: None,
             workspaces: BTreeSet::new(),
@@ -292,15 +298,20 @@ impl NodeRecord {
     }
 
     /// Returns how far its start is, for people.
-    pub const fn boot_phase(&self) -> &'static str {
-        match (self.state, self.public_key.is_some()) {
+    pub fn boot_phase(&self) -> Cow<'static, str> {
+        if self.public_key.is_none()
+            && let Some(boot) = &self.boot
+        {
+            return boot.to_string().into();
+        }
+        Cow::Borrowed(match (self.state, self.public_key.is_some()) {
             (NodeState::Requested, _) => "nothing was asked for yet",
             (NodeState::Creating, _) => "the provider has not confirmed the machine",
             (NodeState::Booting, false) => "the machine is there, its agent has not called",
             (_, false) => "its agent never called",
             (NodeState::Booting, true) => "its agent has called, and opened no link",
             (_, true) => "its agent had called",
-        }
+        })
     }
 
     /// Returns it in another state, with no failures counted.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::*;
+use crate::boot::{BootPhase, BootProgress, BootReport, PhaseState};
 use crate::compute::{Deletion, Machine, MachineKey, Power};
 use crate::engine::Decision;
 use crate::error::{Effect, Error, ErrorKind};
@@ -240,4 +241,65 @@ fn pauses_double_up_to_the_bound() {
     assert_eq!(policy.backoff(1), Duration::from_secs(1));
     assert_eq!(policy.backoff(3), Duration::from_secs(4));
     assert_eq!(policy.backoff(u32::MAX), policy.backoff_max);
+}
+
+/// What is reported, one after the other, and what is told of it then.
+#[test]
+fn boot_reports_only_lead_further_and_end_with_the_start() {
+    use BootPhase as P;
+    use PhaseState as S;
+    let id = NodeId::from_bits(7);
+    let mut booting = node(NodeState::Booting, NodeWish::Kept);
+    let known = [
+        (P::Start, S::Started, Some("starting the machine")),
+        (P::Start, S::Done, Some("starting the machine (done)")),
+        (P::Start, S::Started, None),
+        (P::Docker, S::Started, Some("installing docker")),
+        (P::Docker, S::Started, None),
+        (P::Swap, S::Failed, None),
+        (P::Docker, S::Failed, Some("installing docker (failed: no space left)")),
+        (P::AgentStart, S::Done, None),
+    ];
+    for (phase, state, told) in known {
+        let report = BootReport::new(id, phase, state).with_message("no space left");
+        let next = booting.boot_reported(&report, NOW).unwrap();
+        assert_eq!(next.as_ref().map(|next| next.boot_phase().into_owned()).as_deref(), told);
+        booting = next.unwrap_or(booting);
+    }
+    let report = BootReport::new(id, P::AgentStart, S::Failed);
+    for state in NodeState::ALL {
+        let outcome = node(state, NodeWish::Kept).boot_reported(&report, NOW);
+        match state {
+            NodeState::Creating | NodeState::Booting => assert!(outcome.unwrap().is_some()),
+            NodeState::Ready | NodeState::Unreachable => assert_eq!(outcome.unwrap(), None),
+            _ => assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Conflict, "{state:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_boot_that_failed_is_not_waited_for_and_the_error_says_where() {
+    let report =
+        BootReport::new(NodeId::from_bits(7), BootPhase::AgentDownload, PhaseState::Failed)
+            .with_message("the checksum differs");
+    for (wish, expected) in
+        [(NodeWish::Kept, NodeState::Failed), (NodeWish::Gone, NodeState::Deleting)]
+    {
+        let mut node = node(NodeState::Booting, wish);
+        node.boot = Some(BootProgress::heard(&report, NOW));
+        let next = match decide(&node, None, NOW, &Policy::default()) {
+            Decision::Write(transition) | Decision::Act(Some(transition), _) => transition,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(next.record.state, expected);
+        if expected == NodeState::Failed {
+            let error = next.record.error.unwrap();
+            let told = "downloading the agent (failed: the checksum differs)";
+            assert!(error.message.ends_with(told), "{}", error.message);
+            assert_eq!(
+                next.wakes,
+                [crate::workspace::WorkspaceRecord::key_of(WorkspaceId::from_bits(9))]
+            );
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The verbs on nodes, and what agents ask.
 
 use super::{CONFLICTS_MAX, Caller, Sam, too_many_conflicts};
+use crate::auth::BootReportKey;
+use crate::boot::{BootReport, PhaseState};
 use crate::engine::{Stamped, Stored, decode, encode};
 use crate::error::{Error, ErrorKind, Report, Result};
 use crate::id::NodeId;
@@ -66,6 +68,40 @@ impl Sam {
             let expect = Expect::Version(current.version);
             let write = Write::put(next.key(), expect, encode(&next)?, "node_identified")
                 .with_index(next.index());
+            match self.commit(self.commit_for(&caller).with_write(write)).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Refused(Refusal::VersionMismatch { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(too_many_conflicts())
+    }
+
+    /// Takes what a booting machine reports, with the proof that it was given the node's boot token.
+    /// The token is not used up. Repeatable: what leads no further is passed over.
+    ///
+    /// # Errors
+    /// `BadInput` when it is no report; `Unauthenticated` for a wrong proof; `Denied` for a node that
+    /// is not there; `Conflict` when nothing is awaited of it; what the store answered.
+    pub async fn boot_reported(&self, body: &[u8], proof: &str) -> Result<()> {
+        let report = BootReport::read(body)?;
+        let id = report.node_id;
+        let token = self.0.boot_key.token(id, BOOT_GENERATION);
+        BootReportKey::of(&token, id).verify(body, proof)?;
+        let report = report.scrubbed(&token);
+        let caller = Caller::named(&id.to_string());
+        let unknown = || Error::new(ErrorKind::Denied, format!("there is no node {id}"));
+        for _ in 0..CONFLICTS_MAX {
+            let current = self.node(id).await?.ok_or_else(unknown)?;
+            let now = self.clock().now();
+            let Some(next) = current.record.boot_reported(&report, now)? else { return Ok(()) };
+            let expect = Expect::Version(current.version);
+            let mut write = Write::put(next.key(), expect, encode(&next)?, "node_boot_reported")
+                .with_index(next.index());
+            if report.state == PhaseState::Failed {
+                // Nobody needs to wait for this machine any longer.
+                write = write.with_due(Due::NOW);
+            }
             match self.commit(self.commit_for(&caller).with_write(write)).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Refused(Refusal::VersionMismatch { .. })) => {}

@@ -1,4 +1,4 @@
-//! What agents ask: an identity, a nonce, and their link.
+//! What agents ask: an identity, a nonce, and their link; and what machines report before they have one.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,6 +14,7 @@ use sam_agent::wire::{
     ASSERTION_HEADER, BootstrapReply, BootstrapRequest, ChallengeReply, GIT_CREDENTIAL_PATH,
     GitCredentialAsk, GitCredentialReply, LINK_VERSION_HEADER,
 };
+use sam_core::auth::BOOT_PROOF_HEADER;
 use sam_core::{Error, ErrorKind, NodeId, Report, Result};
 
 use crate::app::App;
@@ -28,6 +29,17 @@ pub(super) async fn bootstrap(
     public_key(&request.public_key)?;
     app.sam.bootstrap_node(request.node_id, &request.token, &request.public_key).await?;
     Ok(Json(BootstrapReply { server_keys: app.server_keys.clone() }))
+}
+
+/// Takes what a machine says of its first start; the proof is over the bytes of the body.
+pub(super) async fn boot_report(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, ApiError> {
+    let proof = header(&headers, BOOT_PROOF_HEADER).unwrap_or_default();
+    app.sam.boot_reported(&body, proof).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn challenge(State(app): State<App>) -> Json<ChallengeReply> {

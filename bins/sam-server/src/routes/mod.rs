@@ -87,6 +87,7 @@ fn people() -> Router<App> {
 fn agents() -> Router<App> {
     Router::new()
         .route("/api/bootstrap", post(agents::bootstrap))
+        .route("/api/nodes/boot-report", post(agents::boot_report))
         .route("/api/agent/challenge", post(agents::challenge))
         .route(GIT_CREDENTIAL_PATH, post(agents::git_credential))
         .route("/api/agent/link", any(agents::link))
