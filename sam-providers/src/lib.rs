@@ -9,6 +9,8 @@ mod batch;
 mod deadline;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "keys")]
+pub mod keys;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "process")]
