@@ -5,12 +5,16 @@
 mod archive;
 #[cfg(feature = "postgres")]
 mod batch;
+#[cfg(feature = "blob")]
+pub mod blob;
 #[cfg(any(feature = "postgres", feature = "system"))]
 mod deadline;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keys")]
 pub mod keys;
+#[cfg(feature = "kms")]
+pub mod kms;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "process")]
