@@ -9,6 +9,8 @@ mod batch;
 pub mod blob;
 #[cfg(any(feature = "postgres", feature = "system"))]
 mod deadline;
+#[cfg(any(feature = "blob", feature = "keys"))]
+mod hex;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keys")]

@@ -11,6 +11,8 @@ use sam_core::blob::{BlobKey, BlobStore, PutBlob, PutMode};
 use sam_core::{Error, ErrorKind, Result};
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
+
 /// The first segment of all keys of agents.
 pub const AGENTS: &str = "agents";
 /// The last segment: the program.
@@ -124,8 +126,4 @@ pub async fn find_agent(blobs: &dyn BlobStore, release: &AgentRelease) -> Result
         return Err(corrupt("the program is not the one its sum is of"));
     }
     Ok(Some(program))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

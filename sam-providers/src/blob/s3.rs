@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
-use object_store::signer::Signer;
+use object_store::signer::Signer as _;
 use object_store::{BackoffConfig, RetryConfig};
 use sam_core::blob::{BlobKey, SignUrl, UrlAccess, UrlSigner};
 use sam_core::{Error, ErrorKind, Result, Secret};

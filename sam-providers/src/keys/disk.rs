@@ -195,6 +195,7 @@ pub(super) fn create(path: &Path, ring: &RingFile, entropy: &dyn Entropy) -> Res
 /// Who holds it is the only one that changes the ring.
 pub(super) struct Lock {
     _file: File,
+    path: PathBuf,
 }
 
 impl Lock {
@@ -205,7 +206,7 @@ impl Lock {
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&beside).map_err(|error| trouble("lock", path, error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { _file: file, path: path.to_owned() }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
                 ErrorKind::Conflict,
                 format!("somebody else changes {} right now", path.display()),
@@ -217,12 +218,8 @@ impl Lock {
     }
 
     /// Replaces the ring.
-    pub(super) fn replace(
-        &self,
-        path: &Path,
-        ring: &RingFile,
-        entropy: &dyn Entropy,
-    ) -> Result<()> {
+    pub(super) fn replace(&self, ring: &RingFile, entropy: &dyn Entropy) -> Result<()> {
+        let path = &self.path;
         let draft = Draft::write(path, ring, entropy)?;
         std::fs::rename(&draft.0, path).map_err(|error| trouble("write", path, error))?;
         sync_directory(path)

@@ -37,7 +37,7 @@ pub struct FileKeysConfig {
 }
 
 impl FileKeysConfig {
-    /// Keeps the ring in a file that only its rights protect; a new one signs EdDSA.
+    /// Keeps the ring in a file that only its rights protect; a new one signs `EdDSA`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let protection = Arc::new(Unprotected);
         Self { path: path.into(), algorithm: SigningAlgorithm::EdDsa, protection }
@@ -87,15 +87,14 @@ impl FileKeys {
     /// what the protection says.
     pub async fn open(config: FileKeysConfig, entropy: Arc<dyn Entropy>) -> Result<Self> {
         disk::prepare(&config.path)?;
-        let loaded = match Loaded::read(&config, &entropy, &[]).await? {
-            Some(loaded) => loaded,
-            None => {
-                let fresh = fresh(&config, &*entropy).await?;
-                // Whoever was first, all read what is there now.
-                disk::create(&config.path, &fresh, &*entropy)?;
-                let found = Loaded::read(&config, &entropy, &[]).await?;
-                found.ok_or_else(|| gone(&config.path))?
-            }
+        let loaded = if let Some(found) = Loaded::read(&config, &entropy, &[]).await? {
+            found
+        } else {
+            let fresh = fresh(&config, &*entropy).await?;
+            // Whoever was first, all read what is there now.
+            disk::create(&config.path, &fresh, &*entropy)?;
+            let found = Loaded::read(&config, &entropy, &[]).await?;
+            found.ok_or_else(|| gone(&config.path))?
         };
         Ok(Self { config, entropy, loaded: Mutex::new(Arc::new(loaded)) })
     }
@@ -225,7 +224,7 @@ impl FileKeys {
             let (_, mut ring) = disk::read(path)?.ok_or_else(|| gone(path))?;
             check_protection(&self.config, &ring)?;
             change(&mut ring).map_err(|error| error.with_operation("change_keys"))?;
-            lock.replace(path, &ring, &*self.entropy)?;
+            lock.replace(&ring, &*self.entropy)?;
         }
         self.loaded().await.map(drop)
     }

@@ -157,7 +157,7 @@ impl Jwk {
     /// (RFC 7638).
     ///
     /// # Errors
-    /// `BadInput` when the text is no public key that checks RS256 or EdDSA.
+    /// `BadInput` when the text is no public key that checks RS256 or `EdDSA`.
     pub fn read(text: &str, key_id: Option<KeyId>) -> Result<Self> {
         Public::read(text)
             .map(|public| Self::named(key_id, public))

@@ -1,7 +1,7 @@
 //! Keys: a ring in a file that replicas share, and keys from variables.
 //!
 //! Both seal and open secrets ([`KeyManager`](sam_core::keys::KeyManager)) and sign tokens with
-//! RS256 or EdDSA ([`Signer`](sam_core::keys::Signer)); their public halves are published as a
+//! RS256 or `EdDSA` ([`Signer`](sam_core::keys::Signer)); their public halves are published as a
 //! [`JwkSet`]. RSA is left to aws-lc-rs.
 //!
 //! - **A rotation loses nothing**: the new key seals and signs, old ones open and check until they

@@ -8,6 +8,8 @@ use sam_core::{Error, ErrorKind, Result, Secret};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::hex::hex;
+
 /// A key of AES-256, in bytes.
 pub(super) const KEY_BYTES: usize = 32;
 /// Longest text that is looked at, in bytes.
@@ -28,8 +30,9 @@ pub(super) fn name_of(key: &Secret<[u8; KEY_BYTES]>) -> Result<KeyId> {
     let mut hash = Sha256::new();
     hash.update(b"sam-sealing-key-v1");
     hash.update(key.expose());
-    let hex: String = hash.finalize().iter().take(NAME_BYTES).map(|b| format!("{b:02x}")).collect();
-    format!("k-{hex}").parse()
+    let digest = hash.finalize();
+    let (name, _) = digest.split_at(NAME_BYTES);
+    format!("k-{}", hex(name)).parse()
 }
 
 /// Reads a key as the reference documents have it made: `openssl rand -base64 32`; base64url and
@@ -77,7 +80,9 @@ fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 /// Says why nobody's random bytes look like this.
 fn weakness(key: &[u8; KEY_BYTES]) -> Option<&'static str> {
     let mut seen = [false; 256];
-    key.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+    for byte in key {
+        seen[usize::from(*byte)] = true;
+    }
     let step = key[1].wrapping_sub(key[0]);
     if key.iter().all(|byte| *byte == 0) {
         Some("it is all zeros")
@@ -117,14 +122,14 @@ mod tests {
     #[test]
     fn a_key_is_read_from_every_form_that_people_make() {
         let key = random();
-        let hex: String = key.iter().map(|b| format!("{b:02x}")).collect();
+        let hex = hex(&key);
         let standard = STANDARD.encode(key);
         for text in [
             standard.clone(),
             format!(" {standard}\n"),
             format!("\"{standard}\""),
             standard.trim_end_matches('=').to_owned(),
-            format!("{}\n{}", &standard[..20], &standard[20..]),
+            standard.replacen('=', "\n=", 1),
             URL_SAFE.encode(key),
             hex.to_uppercase(),
             hex,

@@ -1,4 +1,4 @@
-//! Keys that sign: RS256 by aws-lc-rs, EdDSA by the core. Both are wiped on drop.
+//! Keys that sign: RS256 by aws-lc-rs, `EdDSA` by the core. Both are wiped on drop.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use super::flaw::Flaw;
 use super::jwk::{Jwk, Public, SigningAlgorithm};
 use super::private::{Private, of_der, read};
 
-/// A private key in memory that signs RS256 or EdDSA.
+/// A private key in memory that signs RS256 or `EdDSA`.
 ///
 /// It is called by the thumbprint of its public half (RFC 7638) unless it is given a name. See
 /// [`JwkSet`](super::JwkSet) for an example.
@@ -33,7 +33,7 @@ enum Half {
         random: SystemRandom,
     },
     Ed25519 {
-        signer: Ed25519Signer,
+        signer: Box<Ed25519Signer>,
         seed: Secret<[u8; 32]>,
     },
 }
@@ -115,7 +115,7 @@ impl SigningKey {
     pub(super) fn of_seed(seed: Secret<[u8; 32]>, id: Option<KeyId>) -> Self {
         let signer = Ed25519Signer::from_seed(&seed);
         let public = Jwk::named(id, Public::Ed25519(signer.public_key()));
-        Self { half: Half::Ed25519 { signer, seed }, public }
+        Self { half: Half::Ed25519 { signer: Box::new(signer), seed }, public }
     }
 
     /// Returns what is kept of it: PKCS#1 in DER, or the seed.

@@ -5,6 +5,8 @@ use sam_core::time::Timestamp;
 use sam_core::{Error, ErrorKind, Result, Secret};
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
+
 /// Who asks. Handed in, never looked for.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -92,10 +94,6 @@ fn keyed(key: &[u8], message: &[u8]) -> Result<Secret<[u8; 32]>> {
         .map_err(|error| Error::new(ErrorKind::Bug, "no key for a hash").with_source(error))?;
     mac.update(message);
     Ok(Secret::new(mac.finalize().into_bytes().into()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sam_core::blob::{BlobStore, ListBlobs, PutBlob, PutMode, SignUrl, UrlAccess};
+use sam_core::blob::{BlobStore as _, ListBlobs, PutBlob, PutMode, SignUrl, UrlAccess};
 use sam_core::testkit::conformance::blob::Stranger as _;
 use sam_core::{Effect, ErrorKind, Report, Secret};
 use sam_providers::blob::{AgentRelease, ObjectBlobs, S3Config, put_agent};
@@ -54,8 +54,8 @@ pub(crate) fn nothing_is_looked_for_and_nothing_is_sent_twice() {
         let put = PutBlob::new("a".parse().unwrap(), "x".into()).unwrap();
         let error = blobs.put(put).await.unwrap_err();
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
-        assert!(blobs.get(&"a".parse().unwrap()).await.is_err());
-        assert!(blobs.list(&ListBlobs::new(None)).await.is_err());
+        blobs.get(&"a".parse().unwrap()).await.unwrap_err();
+        blobs.list(&ListBlobs::new(None)).await.unwrap_err();
         let error = blobs.delete(&"a".parse().unwrap()).await.unwrap_err();
         assert_eq!(error.effect(), Effect::Unknown);
         let shown = format!("{blobs:?} {blobs} {error:?} {}", Report::new(&error));
@@ -190,7 +190,7 @@ pub(crate) fn an_altered_url_gives_nothing() {
         let key = fresh_key();
         blobs.put(PutBlob::new(key.clone(), "x".into()).unwrap()).await.unwrap();
         let signer = blobs.url_signer().unwrap();
-        let mut asked = SignUrl::new(key.clone(), UrlAccess::Read, Duration::from_secs(60));
+        let mut asked = SignUrl::new(key.clone(), UrlAccess::Read, Duration::from_mins(1));
         let url = signer.sign_url(&asked).await.unwrap();
         assert!(visitor.read(&url).await.is_some());
         let altered = |from: &str, to: &str| Secret::new(url.expose().replace(from, to));
@@ -218,7 +218,7 @@ pub(crate) fn an_agent_is_fetched_by_a_url() {
         let release = AgentRelease::new("0.1.0", "linux", "aarch64").unwrap();
         let program = Bytes::from(vec![0x7f; 300_000]);
         put_agent(&blobs, &release, program.clone()).await.unwrap();
-        let asked = SignUrl::new(release.key().clone(), UrlAccess::Read, Duration::from_secs(60));
+        let asked = SignUrl::new(release.key().clone(), UrlAccess::Read, Duration::from_mins(1));
         let url = blobs.url_signer().unwrap().sign_url(&asked).await.unwrap();
         assert_eq!(Visitor::new().read(&url).await, Some(program));
         blobs.delete(release.key()).await.unwrap();

@@ -3,13 +3,15 @@
 
 #[cfg(test)]
 mod agents;
-#[cfg(all(test, feature = "s3", feature = "http"))]
+#[cfg(test)]
+#[cfg(all(feature = "s3", feature = "http"))]
 mod buckets;
 #[cfg(test)]
 mod directories;
 #[cfg(test)]
 mod harness;
-#[cfg(all(test, feature = "s3", feature = "http"))]
+#[cfg(test)]
+#[cfg(all(feature = "s3", feature = "http"))]
 #[path = "../moto/mod.rs"]
 mod moto;
 

@@ -16,6 +16,7 @@ use crate::harness::now;
 use crate::pasted::pem;
 
 type Outcome = Result<(), Failed>;
+type Test = (&'static str, fn(&Path) -> Outcome);
 
 #[expect(clippy::disallowed_methods, reason = "a test finds its vectors by it")]
 fn folder() -> PathBuf {
@@ -24,7 +25,7 @@ fn folder() -> PathBuf {
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let all: [(&str, fn(&Path) -> Outcome); 7] = [
+    let all: [Test; 7] = [
         ("contracts::keys_of_every_sort_and_size", sorts),
         ("contracts::every_encoding_has_its_verdict", encodings),
         ("contracts::rfc_7638_thumbprints", thumbprints),

@@ -32,11 +32,12 @@ pub(crate) fn every_refusal_names_its_variable_and_shows_nothing() {
     let (mine, other) = (rsa(0), rsa(1));
     let (ed_private, ed_public) = ed25519(3);
     let good = random_key();
-    let cut = &mine.pkcs8_pem[..900];
+    let cut = mine.pkcs8_pem.get(..900).unwrap();
     let long = "x".repeat(65);
+    let short = good.get(..20).unwrap();
     for (set, name, why) in [
         (&[("ENCRYPTION_KEY", "changeme")][..], "ENCRYPTION_KEY", "placeholder"),
-        (&[("ENCRYPTION_KEY", &good[..20])], "ENCRYPTION_KEY", "bytes"),
+        (&[("ENCRYPTION_KEY", short)], "ENCRYPTION_KEY", "bytes"),
         (&[("ENCRYPTION_KEY", "")], "ENCRYPTION_KEY", "empty"),
         (
             &[("ENCRYPTION_KEY", &*good), ("ENCRYPTION_KEY_PREVIOUS", "AAAA")],

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use sam_core::keys::{KeyManager as _, MemoryKeys, SecretOwner, Signer as _, Verifier as _};
 use sam_core::{ErrorKind, Report, Secret};
-use sam_providers::keys::{EnvironmentKeys, FileKeys, KeyVariables, SigningAlgorithm};
+use sam_providers::keys::{EnvironmentKeys, FileKeys, Jwk, KeyVariables, SigningAlgorithm};
 
 use crate::harness::{config, entropy, now, open, place, random_key};
 use crate::pasted::rsa;
@@ -74,7 +74,7 @@ pub(crate) fn a_rotated_signer_is_published_beside_the_old_one_until_it_is_retir
     let signature = now(old.sign(b"m")).unwrap();
     let new = now(keys.rotate_signer(SigningAlgorithm::Rs256)).unwrap();
     let published = now(keys.jwks()).unwrap();
-    let names: Vec<_> = published.keys().iter().map(|key| key.key_id()).collect();
+    let names: Vec<_> = published.keys().iter().map(Jwk::key_id).collect();
     assert_eq!(names, [new.key_id(), old.key_id()]);
     published.verify(old.key_id(), b"m", &signature).unwrap();
     let fresh = now(new.sign(b"m")).unwrap();
@@ -181,7 +181,7 @@ pub(crate) fn every_damage_is_noticed_and_nothing_is_replaced() {
         assert_eq!(fs::read_to_string(&path).unwrap(), content);
     };
     for end in [0, 1, good.len() / 2, good.len() - 2] {
-        refused(&good[..end], "cut");
+        refused(good.get(..end).unwrap(), "cut");
     }
     let value: serde_json::Value = serde_json::from_str(&good).unwrap();
     // Each key with one character changed in its middle, and each name.
@@ -194,7 +194,8 @@ pub(crate) fn every_damage_is_noticed_and_nothing_is_replaced() {
             let text = bad[list][entry][field].as_str().unwrap();
             let at = text.len() / 2;
             let other = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
-            let changed = format!("{}{other}{}", &text[..at], &text[at + 1..]);
+            let (before, after) = text.split_at(at);
+            let changed = format!("{before}{other}{}", after.get(1..).unwrap());
             bad[list][entry][field] = changed.into();
             refused(&bad.to_string(), &format!("{list} {entry} {field}"));
         }
@@ -206,7 +207,7 @@ pub(crate) fn every_damage_is_noticed_and_nothing_is_replaced() {
     let twice = bad["sealing"][0].clone();
     bad["sealing"].as_array_mut().unwrap().push(twice);
     refused(&bad.to_string(), "a key twice");
-    let mut bad = value.clone();
+    let mut bad = value;
     bad["surprise"] = true.into();
     refused(&bad.to_string(), "an unknown member");
     refused(&" ".repeat((1 << 20) + 1), "too long");
@@ -249,13 +250,13 @@ pub(crate) fn no_key_is_shown() {
     let keys = open(&place);
     let content = fs::read_to_string(keys.path()).unwrap();
     let value: serde_json::Value = serde_json::from_str(&content).unwrap();
-    let mut shown = format!("{keys:?} {:?}", now(keys.signer()).unwrap());
-    fs::write(keys.path(), &content[..content.len() - 3]).unwrap();
+    let opened = format!("{keys:?} {:?}", now(keys.signer()).unwrap());
+    fs::write(keys.path(), content.get(..content.len() - 3).unwrap()).unwrap();
     let error = now(keys.current_key()).unwrap_err();
-    shown.push_str(&format!("{error:?} {}", Report::new(&error)));
+    let shown = format!("{opened} {error:?} {}", Report::new(&error));
     for list in ["sealing", "signing"] {
         let key = value[list][0]["key"].as_str().unwrap();
-        assert!(key.len() == 43 && !shown.contains(&key[..8]), "{shown}");
+        assert!(key.len() == 43 && !shown.contains(key.get(..8).unwrap()), "{shown}");
     }
 }
 
