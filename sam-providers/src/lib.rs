@@ -7,10 +7,18 @@ pub mod api;
 mod archive;
 #[cfg(feature = "postgres")]
 mod batch;
+#[cfg(feature = "blob")]
+pub mod blob;
 #[cfg(any(feature = "postgres", feature = "system", feature = "testkit"))]
 mod deadline;
+#[cfg(any(feature = "blob", feature = "keys"))]
+mod hex;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "keys")]
+pub mod keys;
+#[cfg(feature = "kms")]
+pub mod kms;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "process")]
