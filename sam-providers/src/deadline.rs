@@ -1,16 +1,18 @@
 //! The one place of this crate that waits for time to pass. Every wait has an end that was fixed
 //! before it began.
 
+#[cfg(any(feature = "postgres", feature = "system"))]
 use std::time::Instant;
 
 /// Completes at the given moment, at once when it has passed.
+#[cfg(any(feature = "postgres", feature = "system"))]
 #[expect(clippy::disallowed_methods, reason = "this is the module the rule points to")]
 pub(crate) async fn sleep_until(moment: Instant) {
     tokio::time::sleep_until(tokio::time::Instant::from_std(moment)).await;
 }
 
 /// Waits for something no longer than `span`; `None` when that was too short.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "docker", feature = "postgres"))]
 #[expect(clippy::disallowed_methods, reason = "this is the module the rule points to")]
 pub(crate) async fn within<T>(
     span: std::time::Duration,

@@ -5,8 +5,10 @@
 mod archive;
 #[cfg(feature = "postgres")]
 mod batch;
-#[cfg(any(feature = "postgres", feature = "system"))]
+#[cfg(any(feature = "docker", feature = "postgres", feature = "system"))]
 mod deadline;
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "postgres")]
