@@ -3,8 +3,8 @@
 use bollard::body_stream;
 use bollard::errors::Error as EngineError;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, Network, NetworkCreateRequest,
-    SystemInfo, Volume, VolumeCreateRequest,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, Network,
+    NetworkConnectRequest, NetworkCreateRequest, SystemInfo, Volume, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListNetworksOptions,
@@ -116,10 +116,7 @@ impl Client {
     }
 
     /// Changes something; what is absent or in the way is no error here.
-    async fn change<T>(
-        &self,
-        work: impl Future<Output = Result<T, EngineError>>,
-    ) -> Result<Done> {
+    async fn change<T>(&self, work: impl Future<Output = Result<T, EngineError>>) -> Result<Done> {
         match self.answer(Call::Change, work).await? {
             Ok(_) => Ok(Done::Yes),
             Err(error) => match map::status(&error) {
@@ -263,14 +260,29 @@ impl Client {
         self.finish(Call::Look, docker.list_networks(Some(options))).await
     }
 
+    /// Makes a container that does not run one of a network again, by the network's present id.
+    pub(super) async fn connect(&self, network: &str, container: &str) -> Result<Done> {
+        let docker = self.docker().await?;
+        let request =
+            NetworkConnectRequest { container: container.to_owned(), ..Default::default() };
+        self.network_change(docker.connect_network(network, request)).await
+    }
+
     /// Removes a network; one with a running container is a conflict.
     pub(super) async fn remove_network(&self, id: &str) -> Result<Done> {
         let docker = self.docker().await?;
-        match self.answer(Call::Change, docker.remove_network(id)).await? {
+        self.network_change(docker.remove_network(id)).await
+    }
+
+    /// Changes a network, of which engines say "forbidden" when something is in the way.
+    async fn network_change(
+        &self,
+        work: impl Future<Output = Result<(), EngineError>>,
+    ) -> Result<Done> {
+        match self.answer(Call::Change, work).await? {
             Ok(()) => Ok(Done::Yes),
             Err(error) => match map::status(&error) {
                 Some(404) => Ok(Done::Absent),
-                // The engine says "forbidden" while somebody uses it.
                 Some(403 | 409) => Ok(Done::Conflict),
                 _ => Err(self.error(error, Call::Change)),
             },

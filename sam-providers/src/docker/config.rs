@@ -222,9 +222,13 @@ mod tests {
         ] {
             assert_eq!(Socket::parse(text).unwrap().shown(), expected);
         }
-        for text in
-            ["", "docker.sock", "http://10.0.0.1:2375", "http://127.0.0.1", "tcp://engine.example:1"]
-        {
+        for text in [
+            "",
+            "docker.sock",
+            "http://10.0.0.1:2375",
+            "http://127.0.0.1",
+            "tcp://engine.example:1",
+        ] {
             assert_eq!(Socket::parse(text).unwrap_err().kind(), ErrorKind::BadInput, "{text}");
         }
     }

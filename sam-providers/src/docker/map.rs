@@ -308,7 +308,12 @@ mod tests {
             (400, "bad parameter", ErrorKind::BadInput, Effect::NotApplied),
             (404, "no such container", ErrorKind::NotFound, Effect::NotApplied),
             (409, "in use", ErrorKind::Conflict, Effect::NotApplied),
-            (500, "write /x: no space left on device", ErrorKind::CapacityUnavailable, Effect::Unknown),
+            (
+                500,
+                "write /x: no space left on device",
+                ErrorKind::CapacityUnavailable,
+                Effect::Unknown,
+            ),
             (502, long.as_str(), ErrorKind::Unavailable, Effect::Unknown),
         ] {
             let error = refusal(status, message, Call::Change);

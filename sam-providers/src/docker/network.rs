@@ -39,7 +39,8 @@ impl Local {
         self.client.create_network(request).await?;
         let mut same = self.networks_of_name().await?;
         same.sort_by_key(|network| (network.created.clone(), network.id.clone()));
-        let ours = same.iter().skip(1).filter(|network| Mark::read(network.labels.as_ref()).is_some());
+        let ours =
+            same.iter().skip(1).filter(|network| Mark::read(network.labels.as_ref()).is_some());
         for network in ours.filter_map(|network| network.id.as_deref()) {
             self.client.remove_network(network).await?;
         }
@@ -59,7 +60,8 @@ impl Local {
     /// Lists our networks of the configured name, with their marks.
     pub(super) async fn own_networks(&self) -> Result<Vec<(Network, Mark)>> {
         let found = self.client.networks(marked(&Labels::default())).await?;
-        let ours = found.into_iter().filter(|network| network.name.as_ref() == Some(&self.config.network));
+        let ours =
+            found.into_iter().filter(|network| network.name.as_ref() == Some(&self.config.network));
         let marks = ours.filter_map(|network| {
             let mark = Mark::read(network.labels.as_ref())?;
             Some((network, mark))
@@ -115,5 +117,4 @@ impl Local {
             }
         }
     }
-
 }

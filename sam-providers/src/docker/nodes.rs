@@ -5,11 +5,10 @@
 //! finished by the next call: what is there is adopted, a container that was never started is given
 //! its boot data (again) and started. A container that was started once is left as it is.
 
-
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, VolumeCreateRequest,
 };
-use sam_core::compute::{CreateMachine, Deletion, Machine, MachineKey, Power};
+use sam_core::compute::{CreateMachine, Deletion, Labels, Machine, MachineKey, Power};
 use sam_core::{Effect, Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 use tracing::info;
@@ -122,14 +121,16 @@ impl Local {
     }
 
     /// Starts a container whose network may be gone.
-    async fn start(&self, key: &MachineKey, labels: &sam_core::compute::Labels) -> Result<()> {
+    async fn start(&self, key: &MachineKey, labels: &Labels) -> Result<()> {
         let first = self.client.start(key.as_str()).await;
         if matches!(first, Ok(Done::Yes)) {
             return Ok(());
         }
-        // It does not say what it misses; only the network can be made again.
+        // It does not say what it misses; only the network can be made again. A container remembers
+        // it by its id, so it must be told of the new one; where it knows it, that changes nothing.
         let _shared = self.network.read().await;
         self.ensure_network(labels).await?;
+        self.client.connect(&self.config.network, key.as_str()).await?;
         match self.client.start(key.as_str()).await? {
             Done::Yes => Ok(()),
             Done::Absent => Err(map::not_found(key)),
@@ -206,7 +207,10 @@ impl Local {
     /// Holds the right to change the machine of a key among the calls of this process. Others are
     /// reckoned with: they see each step as it is.
     async fn switching(&self, key: &MachineKey) -> tokio::sync::MutexGuard<'_, ()> {
-        let sum = key.as_str().bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
+        let sum = key
+            .as_str()
+            .bytes()
+            .fold(0_usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
         self.switching[sum % self.switching.len()].lock().await
     }
 
@@ -241,7 +245,8 @@ impl Local {
         let memory = i64::from(limits.memory_gib) << 30;
         let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut mounts = vec![mount(MountType::VOLUME, request.key.as_str(), dir)];
-        if let Some((host, inside)) = self.config.program.as_deref().zip(self.config.node_command.first())
+        if let Some((host, inside)) =
+            self.config.program.as_deref().zip(self.config.node_command.first())
         {
             mounts.push(mount(MountType::BIND, &host.to_string_lossy(), inside));
         }
@@ -311,7 +316,7 @@ pub(super) type Switching = [Mutex<()>; 16];
 
 #[cfg(test)]
 mod tests {
-    use sam_core::compute::{BootData, Labels};
+    use sam_core::compute::BootData;
     use sam_core::{NodeId, Secret};
 
     use super::*;
@@ -348,7 +353,8 @@ mod tests {
     fn only_the_directory_of_sockets_is_shown() {
         let without = compute(DockerConfig::new("/run/docker.sock", "node"));
         let with = compute(
-            DockerConfig::new("/run/docker.sock", "node").with_control_dir("/run/sam/agents".into()),
+            DockerConfig::new("/run/docker.sock", "node")
+                .with_control_dir("/run/sam/agents".into()),
         );
         let sockets = |compute: &DockerCompute, url: &str| compute.local.sockets_of(url);
         let url = "unix:/run/sam/agents/a.sock, http://h:1";

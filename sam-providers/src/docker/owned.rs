@@ -1,9 +1,7 @@
 //! Everything made here, in the order in which it can be deleted: machines, volumes, the network.
 
 use sam_core::Page;
-use sam_core::compute::{
-    Deletion, ListMachines, ListOwned, Machine, MachineKey, OwnedResource,
-};
+use sam_core::compute::{Deletion, ListMachines, ListOwned, Machine, MachineKey, OwnedResource};
 use sam_core::{Error, ErrorKind, Result};
 
 use super::Local;
@@ -52,9 +50,9 @@ impl Local {
         let mut owned: Vec<_> = volumes.filter(|v| v.labels.contains(&query.labels)).collect();
         for (network, mark) in self.own_networks().await? {
             let Some(id) = network.id else { continue };
-            let mut users = machines.iter().filter(|found| {
-                found.network == id || found.network == self.config.network
-            });
+            let mut users = machines
+                .iter()
+                .filter(|found| found.network == id || found.network == self.config.network);
             // It is of whoever uses it, so that nobody takes it for left over while it is needed; when
             // nobody does, it is of those it was made for.
             let labels = match users.next() {
@@ -89,10 +87,11 @@ impl Local {
             }
             OwnedResource::VOLUME => match self.delete_volume(id).await? {
                 Done::Absent | Done::Yes => Ok(()),
-                Done::Conflict => {
-                    Err(Error::new(ErrorKind::Conflict, format!("a container uses the volume {id}"))
-                        .with_hint("delete its machine, which takes the volume along"))
-                }
+                Done::Conflict => Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("a container uses the volume {id}"),
+                )
+                .with_hint("delete its machine, which takes the volume along")),
             },
             NETWORK => self.delete_network(id).await,
             _ => Ok(()),

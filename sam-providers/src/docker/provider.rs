@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sam_core::Page;
 use sam_core::compute::{
-    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines, ListOwned,
-    Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl, Size, SizeOffer,
+    Catalog, ComputeCapabilities, ComputeProvider, CreateMachine, Deletion, ListMachines,
+    ListOwned, Machine, MachineKey, OwnedResource, OwnedResources, Power, PowerControl, Size,
+    SizeOffer,
 };
 use sam_core::volume::VolumeProvider;
 use sam_core::{Error, Result};

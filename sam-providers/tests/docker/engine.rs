@@ -21,9 +21,6 @@ pub(crate) const TOKEN: &str = "canary-c0ffee-single-use";
 /// Longest wait for anything in these tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The network that all tests share, so that they are in each other's way.
-const NETWORK: &str = "sam-test-nodes";
-
 pub(crate) fn socket() -> String {
     std::env::var("SAM_TEST_DOCKER_SOCKET").unwrap_or_else(|_| "/var/run/docker.sock".to_owned())
 }
@@ -36,7 +33,7 @@ pub(crate) fn image() -> String {
 pub(crate) fn config() -> DockerConfig {
     let script = "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done";
     let command = ["/bin/sh", "-c", script].map(str::to_owned);
-    DockerConfig::new(socket(), image()).with_node_command(command.into()).with_network(NETWORK)
+    DockerConfig::new(socket(), image()).with_node_command(command.into())
 }
 
 /// Speaks to the engine beside the provider.
@@ -52,9 +49,10 @@ pub(crate) fn absent() -> Option<String> {
     block_on(async {
         let compute = DockerCompute::new(config()).map_err(|error| error.to_string());
         let verified = match compute {
-            Ok(compute) => compute.verify_credentials().await.map_err(|error| {
-                format!("{error}; hint: {}", error.hint().unwrap_or_default())
-            }),
+            Ok(compute) => compute
+                .verify_credentials()
+                .await
+                .map_err(|error| format!("{error}; hint: {}", error.hint().unwrap_or_default())),
             Err(error) => Err(error),
         };
         verified.err()
@@ -62,7 +60,8 @@ pub(crate) fn absent() -> Option<String> {
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     #[expect(clippy::disallowed_methods, reason = "a test that hangs must fail")]
     let bounded = async { tokio::time::timeout(PATIENCE * 3, work).await };
     runtime.expect("a runtime").block_on(bounded).expect("a test ends")
@@ -76,13 +75,14 @@ pub(crate) struct Home {
     asked: Mutex<Vec<MachineKey>>,
 }
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
 impl Home {
+    /// With a network of its own: what is owned goes when others still work.
     pub(crate) fn new() -> Self {
-        Self::of(config())
+        Self::of(config().with_network(format!("sam-test-{:x}", random())))
     }
 
     pub(crate) fn of(config: DockerConfig) -> Self {

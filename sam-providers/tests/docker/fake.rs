@@ -31,19 +31,21 @@ pub(crate) struct Answer {
     body: Vec<u8>,
     /// The connection breaks in the middle of the body.
     breaks: bool,
+    /// No engine answers this.
+    is_strange: bool,
 }
 
 impl Answer {
     pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self { status, body: body.to_string().into_bytes(), breaks: false }
+        Self { status, body: body.to_string().into_bytes(), breaks: false, is_strange: false }
     }
 
     pub(crate) fn empty(status: u16) -> Self {
-        Self { status, body: Vec::new(), breaks: false }
+        Self { status, body: Vec::new(), breaks: false, is_strange: false }
     }
 
     pub(crate) fn text(status: u16, body: &str) -> Self {
-        Self { status, body: body.as_bytes().to_vec(), breaks: false }
+        Self { status, body: body.as_bytes().to_vec(), breaks: false, is_strange: true }
     }
 
     pub(crate) fn refusal(status: u16, message: &str) -> Self {
@@ -95,7 +97,10 @@ impl Fake {
     /// Holds everything that was asked to the engine's description; returns the operations.
     pub(crate) fn held_to(&self, contract: &Contract) -> Vec<String> {
         let asked = self.asked();
-        asked.iter().map(|asked| contract.request(&asked.method, &asked.target, &asked.body)).collect()
+        asked
+            .iter()
+            .map(|asked| contract.request(&asked.method, &asked.target, &asked.body))
+            .collect()
     }
 }
 
@@ -103,7 +108,9 @@ async fn serve(mut stream: UnixStream, script: Arc<Script>, kept: Arc<Mutex<Vec<
     let Some(asked) = read(&mut stream).await else { return };
     kept.lock().expect("no test panicked here").push(asked.clone());
     let answer = script(&asked).unwrap_or_else(|| usual(&asked));
-    if !answer.breaks && let Some(contract) = Contract::read() {
+    if !answer.is_strange
+        && let Some(contract) = Contract::read()
+    {
         contract.answer(&asked.method, &asked.target, answer.status, &answer.body);
     }
     let head = format!(

@@ -22,7 +22,7 @@ fn is(asked: &Asked, method: &str, path: &str) -> bool {
 /// A container of ours as the engine shows it.
 fn container(key: &str, status: &str) -> serde_json::Value {
     json!({
-        "Id": "c0ffee", "Name": format!("/{key}"), "State": { "Status": status },
+        "Id": "c0ffee00".repeat(8), "Name": format!("/{key}"), "State": { "Status": status },
         "Config": { "Labels": { "io.sam.made": mark(key) } },
         "HostConfig": { "NetworkMode": "sam-nodes" },
     })
@@ -90,9 +90,8 @@ pub(crate) async fn an_answer_that_breaks_off_or_is_no_engines_is_unavailable() 
         expect(&error, ErrorKind::Unavailable, Effect::Unknown);
     }
     for answer in [broken(), strange()] {
-        let fake = Fake::start(move |asked| {
-            is(asked, "GET", "/containers/json").then(|| answer.clone())
-        });
+        let fake =
+            Fake::start(move |asked| is(asked, "GET", "/containers/json").then(|| answer.clone()));
         let home = Home::of(fake.config());
         let query = ListMachines::new(home.labels.clone());
         let error = home.compute.list_machines(&query).await.unwrap_err();
@@ -172,14 +171,14 @@ pub(crate) async fn listings_are_paged_in_order() {
         .rev()
         .map(|key| {
             json!({
-                "Id": format!("id-{key}"), "Names": [format!("/{key}")], "State": "running",
+                "Id": "c0ffee00".repeat(8), "Names": [format!("/{key}")], "State": "running",
                 "Labels": { "io.sam.made": mark(key) },
                 "HostConfig": { "NetworkMode": "sam-nodes" },
             })
         })
         // A container that carries the mark of another's image is nobody's machine.
         .chain([json!({
-            "Id": "copy", "Names": ["/copy"], "State": "running",
+            "Id": "c0ffee00".repeat(8), "Names": ["/copy"], "State": "running",
             "Labels": { "io.sam.made": mark(&nodes[0].to_string()) },
         })])
         .collect();
@@ -229,13 +228,14 @@ pub(crate) async fn requests_are_what_the_engine_describes() {
             made.store(true, SeqCst);
         } else if asked.path().ends_with("/start") {
             started.store(true, SeqCst);
-        } else if made.load(SeqCst) && asked.method == "GET" && key.starts_with("nd-") {
+        } else if made.load(SeqCst) && is(asked, "GET", &format!("/containers/{key}/json")) {
             let status = if started.load(SeqCst) { "running" } else { "created" };
             return Some(Answer::json(200, &container(&key, status)));
         }
         None
     });
-    let config = fake.config().with_program("/opt/sam".into()).with_extra_host("control", "host-gateway");
+    let config =
+        fake.config().with_program("/opt/sam".into()).with_extra_host("control", "host-gateway");
     let home = Home::of(config.with_environment(vec![("A".to_owned(), "b".to_owned())]));
     let request = home.request();
     home.compute.create_machine(&request).await.unwrap();

@@ -59,13 +59,14 @@ const ALONE: [Test; 8] = tests![
 ];
 
 /// What a real engine shows.
-const REAL: [Test; 8] = tests![
+const REAL: [Test; 9] = tests![
     real::a_node_has_its_limits_and_nothing_secret_to_inspect,
     real::files_and_identity_outlive_a_stop,
     real::a_node_that_ends_at_once_is_told_with_what_it_printed,
     real::what_somebody_else_made_is_never_touched,
     real::the_network_goes_with_the_last_node,
     real::a_network_of_somebody_else_is_used_and_kept,
+    real::processes_that_share_a_network_do_not_stand_in_each_others_way,
     real::wherever_a_reply_is_lost_the_next_call_finishes,
     real::wherever_a_request_is_lost_the_next_call_finishes,
 ];
@@ -85,7 +86,9 @@ fn main() -> ExitCode {
     with_peer.extend(REAL.map(run));
     let program = PROGRAM.map(run);
     match (&absent, agent::program()) {
-        (None, None) => trials.extend(program.map(|trial| skipped(&trial, "no sam program", "build sam"))),
+        (None, None) => {
+            trials.extend(program.map(|trial| skipped(&trial, "no sam program", "build sam")))
+        }
         _ => with_peer.extend(program),
     }
     match absent {
