@@ -1,5 +1,6 @@
 //! States and failures of the engine in the SDK's words.
 
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error as StdError;
 use std::io;
 
@@ -8,7 +9,7 @@ use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum as Status, ContainerSummary,
     ContainerSummaryStateEnum as Listed, EndpointSettings,
 };
-use sam_core::compute::{Labels, Machine, MachineKey, Power, Size};
+use sam_core::compute::{Machine, MachineKey, Power, Size};
 use sam_core::{Effect, Error, ErrorKind, Result};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
@@ -64,12 +65,13 @@ pub(super) fn engine(error: EngineError, call: Call, socket: &str) -> Error {
         }
         EngineError::JsonDataError { .. }
         | EngineError::JsonSerdeError { .. }
-        | EngineError::APIVersionParseError {} => {
-            Error::new(ErrorKind::Unavailable, format!("the answer of {socket} is not an engine's"))
-                .with_effect(call.effect())
-                .with_hint("check that a Docker or Podman engine listens there, and nothing else")
-                .with_source(error)
-        }
+        | EngineError::APIVersionParseError {} => Error::new(
+            ErrorKind::Unavailable,
+            format!("the engine at {socket} answered what is not understood"),
+        )
+        .with_effect(call.effect())
+        .with_hint("try again; if it stays, check that a Docker or Podman engine listens there")
+        .with_source(error),
         _ => Error::new(ErrorKind::Bug, "a request to the engine could not be made")
             .with_source(error),
     }
@@ -247,8 +249,8 @@ impl Phase {
 pub(super) struct Found {
     pub(super) machine: Machine,
     pub(super) phase: Phase,
-    /// The network it was made for, by name or id.
-    pub(super) network: String,
+    /// The networks it is of, by name and by id.
+    pub(super) networks: BTreeSet<String>,
 }
 
 impl Found {
@@ -258,43 +260,32 @@ impl Found {
         let labels = container.config?.labels;
         let (key, labels) =
             Mark::of_machine(name.strip_prefix('/').unwrap_or(&name), labels.as_ref())?;
+        let machine = Machine::new(key_of(&key)?, container.id?, labels);
         let phase = Phase::of(container.state.and_then(|state| state.status));
         let networks = container.network_settings.and_then(|settings| settings.networks);
-        let addresses = addresses(networks.into_iter().flatten().map(|(_, network)| network));
-        let network = container.host_config.and_then(|host| host.network_mode);
-        Self::new(&key, container.id?, labels, (phase, network, addresses))
+        Some(Self::new(machine, phase, networks.unwrap_or_default()))
     }
 
     /// Reads a listed container; `None` when it is not ours.
     pub(super) fn listed(container: ContainerSummary) -> Option<Self> {
         let (key, labels) = Mark::of_machine(wire::name(&container)?, container.labels.as_ref())?;
+        let machine = Machine::new(key_of(&key)?, container.id?, labels);
         let phase = Phase::of_listed(container.state);
         let networks = container.network_settings.and_then(|settings| settings.networks);
-        let addresses = addresses(networks.into_iter().flatten().map(|(_, network)| network));
-        let network = container.host_config.and_then(|host| host.network_mode);
-        Self::new(&key, container.id?, labels, (phase, network, addresses))
+        Some(Self::new(machine, phase, networks.unwrap_or_default()))
     }
 
-    fn new(
-        key: &str,
-        id: String,
-        labels: Labels,
-        (phase, network, addresses): (Phase, Option<String>, Vec<String>),
-    ) -> Option<Self> {
-        let mut machine = Machine::new(key_of(key)?, id, labels).with_power(phase.power());
-        machine.addresses = addresses;
-        Some(Self { machine, phase, network: network.unwrap_or_default() })
+    fn new(machine: Machine, phase: Phase, of: HashMap<String, EndpointSettings>) -> Self {
+        let mut machine = machine.with_power(phase.power());
+        let mut networks = BTreeSet::new();
+        for (name, network) in of {
+            networks.extend([Some(name), network.network_id].into_iter().flatten());
+            let addresses = [network.ip_address, network.global_ipv6_address];
+            machine.addresses.extend(addresses.into_iter().flatten().filter(|a| !a.is_empty()));
+        }
+        machine.addresses.sort_unstable();
+        Self { machine, phase, networks }
     }
-}
-
-fn addresses(networks: impl Iterator<Item = EndpointSettings>) -> Vec<String> {
-    let mut found: Vec<_> = networks
-        .flat_map(|network| [network.ip_address, network.global_ipv6_address])
-        .flatten()
-        .filter(|address| !address.is_empty())
-        .collect();
-    found.sort_unstable();
-    found
 }
 
 #[cfg(test)]

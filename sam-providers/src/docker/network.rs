@@ -35,9 +35,12 @@ impl Local {
             labels: Some(Mark::new(None, labels.clone()).labels()),
             ..Default::default()
         };
-        // A conflict is somebody else who made it meanwhile.
-        self.client.create_network(request).await?;
+        let made = self.client.create_network(request).await;
         let mut same = self.networks_of_name().await?;
+        if same.is_empty() {
+            made?;
+        }
+        // Where there is one, a refusal was somebody else who made it meanwhile.
         same.sort_by_key(|network| (network.created.clone(), network.id.clone()));
         let ours =
             same.iter().skip(1).filter(|network| Mark::read(network.labels.as_ref()).is_some());

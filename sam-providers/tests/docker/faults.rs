@@ -24,7 +24,6 @@ fn container(key: &str, status: &str) -> serde_json::Value {
     json!({
         "Id": "c0ffee00".repeat(8), "Name": format!("/{key}"), "State": { "Status": status },
         "Config": { "Labels": { "io.sam.made": mark(key) } },
-        "HostConfig": { "NetworkMode": "sam-nodes" },
     })
 }
 
@@ -173,7 +172,7 @@ pub(crate) async fn listings_are_paged_in_order() {
             json!({
                 "Id": "c0ffee00".repeat(8), "Names": [format!("/{key}")], "State": "running",
                 "Labels": { "io.sam.made": mark(key) },
-                "HostConfig": { "NetworkMode": "sam-nodes" },
+                "NetworkSettings": { "Networks": { "sam-nodes": { "NetworkID": "n1" } } },
             })
         })
         // A container that carries the mark of another's image is nobody's machine.

@@ -87,12 +87,15 @@ pub(crate) async fn a_node_that_ends_at_once_is_told_with_what_it_printed() {
     let command = ["/bin/sh", "-c", script].map(str::to_owned);
     let home = Home::of(config().with_node_command(command.into()));
     let request = home.request();
-    // It may live until we look: then it is simply off.
+    // It may live until we look: then it is simply off. Podman knows a state between running and
+    // exited for a moment, that Docker's interface has no word for.
     match home.compute.create_machine(&request).await {
         Ok(_) => {}
         Err(error) => {
             assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
-            assert!(error.to_string().contains("lacks a library"), "{error}");
+            let text = error.to_string();
+            let is_between = text.contains("not understood");
+            assert!(is_between || text.contains("lacks a library"), "{error}");
         }
     }
     let command = vec!["/no/such/program".to_owned()];
@@ -171,7 +174,10 @@ pub(crate) async fn the_network_goes_with_the_last_node() {
     // One that a person removed under a node that is off is made again.
     home.compute.create_machine(&one).await.unwrap();
     home.compute.set_power(&one.key, Power::Off).await.unwrap();
-    docker.remove_network(&name).await.unwrap();
+    let removed = docker.remove_network(&name).await;
+    let components = docker.version().await.unwrap().components.unwrap_or_default();
+    let is_podman = components.iter().any(|component| component.name.contains("Podman"));
+    assert!(removed.is_ok() || is_podman, "only Podman keeps it: {removed:?}");
     home.compute.set_power(&one.key, Power::On).await.unwrap();
     let machine = home.compute.machine(&one.key).await.unwrap().unwrap();
     assert_eq!(machine.power, Power::On);
