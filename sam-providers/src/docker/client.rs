@@ -28,7 +28,7 @@ const LOOK_WITHIN: Duration = Duration::from_secs(20);
 
 /// Longest wait for a change: a slow disk copies an image's files for a while, and a stop takes
 /// [`STOP_SECONDS`] and then some.
-pub(super) const CHANGE_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const CHANGE_WITHIN: Duration = Duration::from_mins(1);
 
 /// How long a node has to end by itself before it is ended.
 pub(super) const STOP_SECONDS: i32 = 10;
@@ -156,11 +156,12 @@ impl Client {
     pub(super) async fn create_container(
         &self,
         name: &str,
-        body: ContainerCreateBody,
+        body: Box<ContainerCreateBody>,
     ) -> Result<Done> {
         let docker = self.docker().await?;
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
-        self.change(docker.create_container(Some(options), body)).await
+        // Boxed: the description of a container is large.
+        self.change(Box::pin(docker.create_container(Some(options), *body))).await
     }
 
     /// Puts the files of an archive into a directory of a container.

@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_before_it_is_tried() {
         let good = DockerConfig::new("/run/docker.sock", "node");
-        assert!(good.check().is_ok());
+        good.check().unwrap();
         for bad in [
             DockerConfig::new("/run/docker.sock", " "),
             good.clone().with_node_command(vec!["sam".to_owned()]),
@@ -246,7 +246,7 @@ mod tests {
             good.clone().with_control_dir("/".into()),
             good.clone().with_network("-"),
             good.clone().with_pids_max(1),
-            good.clone().with_environment(vec![("A=B".to_owned(), String::new())]),
+            good.with_environment(vec![("A=B".to_owned(), String::new())]),
         ] {
             assert_eq!(bad.check().unwrap_err().kind(), ErrorKind::BadInput, "{bad:?}");
         }

@@ -50,12 +50,12 @@ impl Local {
         let mut owned: Vec<_> = volumes.filter(|v| v.labels.contains(&query.labels)).collect();
         for (network, mark) in self.own_networks().await? {
             let Some(id) = network.id else { continue };
-            let uses = |found: &&Found| {
+            let needs_it = |found: &&Found| {
                 found.networks.contains(&id) || found.networks.contains(&self.config.network)
             };
             // It is of whoever uses it, so that nobody takes it for left over while it is needed; when
             // nobody does, it is of those it was made for.
-            let labels = match machines.iter().find(uses) {
+            let labels = match machines.iter().find(needs_it) {
                 Some(user) => user.machine.labels.clone(),
                 None if self.is_network_used(&id).await? => continue,
                 None => mark.labels,

@@ -58,14 +58,14 @@ impl ComputeProvider for DockerCompute {
     async fn verify_credentials(&self) -> Result<()> {
         let image = &self.local.config.image;
         let has_image = self.local.client.has_image(image).await;
-        match has_image.map_err(in_operation("verify_credentials"))? {
-            true => Ok(()),
-            false => Err(map::no_image(image).with_operation("verify_credentials")),
+        if has_image.map_err(in_operation("verify_credentials"))? {
+            return Ok(());
         }
+        Err(map::no_image(image).with_operation("verify_credentials"))
     }
 
     async fn create_machine(&self, request: &CreateMachine) -> Result<Machine> {
-        self.local.create(request).await.map_err(in_operation("create_machine"))
+        Box::pin(self.local.create(request)).await.map_err(in_operation("create_machine"))
     }
 
     async fn machine(&self, key: &MachineKey) -> Result<Option<Machine>> {

@@ -13,7 +13,7 @@ use super::fake;
 
 /// Finds the program that becomes a node: `sam` or `sam-agentd`.
 pub(crate) fn program() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("SAM_TEST_DOCKER_PROGRAM") {
+    if let Some(named) = engine::named("SAM_TEST_DOCKER_PROGRAM") {
         return Some(PathBuf::from(named));
     }
     // Tests lie in `deps`, programs beside it.

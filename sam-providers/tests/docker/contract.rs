@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::engine;
+
 /// The description, by operation.
 pub(crate) struct Contract(Value);
 
@@ -11,7 +13,7 @@ impl Contract {
     /// Reads it; `None` where the contracts are absent.
     pub(crate) fn read() -> Option<Self> {
         let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
-        let shared = std::env::var_os("SAM_SHARED").map_or(beside, PathBuf::from);
+        let shared = engine::named("SAM_SHARED").map_or(beside, PathBuf::from);
         let text = std::fs::read_to_string(shared.join("contracts/docker/operations.json")).ok()?;
         Some(Self(serde_json::from_str(&text).expect("the contract can be read")))
     }

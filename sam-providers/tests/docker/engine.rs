@@ -19,14 +19,20 @@ use sam_providers::docker::{DockerCompute, DockerConfig};
 pub(crate) const TOKEN: &str = "canary-c0ffee-single-use";
 
 /// Longest wait for anything in these tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What whoever runs the tests says of their peers.
+#[expect(clippy::disallowed_methods, reason = "tests are told of their peers by variables")]
+pub(crate) fn named(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
 
 pub(crate) fn socket() -> String {
-    std::env::var("SAM_TEST_DOCKER_SOCKET").unwrap_or_else(|_| "/var/run/docker.sock".to_owned())
+    named("SAM_TEST_DOCKER_SOCKET").unwrap_or_else(|| "/var/run/docker.sock".to_owned())
 }
 
 pub(crate) fn image() -> String {
-    std::env::var("SAM_TEST_DOCKER_IMAGE").unwrap_or_else(|_| "sam-test-node:latest".to_owned())
+    named("SAM_TEST_DOCKER_IMAGE").unwrap_or_else(|| "sam-test-node:latest".to_owned())
 }
 
 /// A configuration whose node is a shell that ends when it is told to.

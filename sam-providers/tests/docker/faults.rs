@@ -47,9 +47,11 @@ pub(crate) async fn a_refusal_is_told_with_its_kind_and_effect() {
         let fake = Fake::start(move |asked| {
             // Podman and proxies before an engine also answer with pages for people.
             let page = status == 502;
-            let refusal = || match page {
-                true => Answer::text(status, "<html>bad gateway</html>"),
-                false => Answer::refusal(status, "the engine's own words"),
+            let refusal = || {
+                if page {
+                    return Answer::text(status, "<html>bad gateway</html>");
+                }
+                Answer::refusal(status, "the engine's own words")
             };
             (asked.path() != "/version").then(refusal)
         });

@@ -87,7 +87,8 @@ fn main() -> ExitCode {
     let program = PROGRAM.map(run);
     match (&absent, agent::program()) {
         (None, None) => {
-            trials.extend(program.map(|trial| skipped(&trial, "no sam program", "build sam")))
+            let why = "there is no sam beside the tests";
+            trials.extend(program.map(|trial| skipped(&trial, "no sam program", why)));
         }
         _ => with_peer.extend(program),
     }
@@ -102,7 +103,7 @@ fn main() -> ExitCode {
 
 /// A test whose peer is missing: reported by name, and failed where peers are required.
 fn skipped(trial: &Trial, what: &str, why: &str) -> Trial {
-    let required = std::env::var_os("SAM_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    let required = engine::named("SAM_REQUIRE_PEERS").is_some_and(|value| value == "1");
     let runs = required && !trial.has_ignored_flag();
     let why = why.to_owned();
     Trial::test(trial.name(), move || Err(why.into()))

@@ -57,7 +57,7 @@ pub(crate) async fn a_node_has_its_limits_and_nothing_secret_to_inspect() {
     assert!(boot[100..107].ends_with(b"0600"), "only root of the container may read it");
     home.close().await;
     // What was made with it went with it.
-    assert!(docker.inspect_volume(key).await.is_err());
+    docker.inspect_volume(key).await.unwrap_err();
 }
 
 pub(crate) async fn files_and_identity_outlive_a_stop() {
@@ -169,7 +169,7 @@ pub(crate) async fn the_network_goes_with_the_last_node() {
     home.compute.set_power(&other.key, Power::On).await.unwrap();
     home.delete(&other.key).await;
     let docker = docker().await;
-    assert!(docker.inspect_network(&name, None::<InspectNetworkOptions>).await.is_err());
+    docker.inspect_network(&name, None::<InspectNetworkOptions>).await.unwrap_err();
 
     // One that a person removed under a node that is off is made again.
     home.compute.create_machine(&one).await.unwrap();
