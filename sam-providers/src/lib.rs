@@ -9,8 +9,15 @@ mod archive;
 mod batch;
 #[cfg(feature = "blob")]
 pub mod blob;
-#[cfg(any(feature = "postgres", feature = "system", feature = "testkit"))]
+#[cfg(any(
+    feature = "docker",
+    feature = "postgres",
+    feature = "system",
+    feature = "testkit"
+))]
 mod deadline;
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(any(feature = "blob", feature = "keys"))]
 mod hex;
 #[cfg(feature = "http")]
