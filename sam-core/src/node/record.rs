@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compute::{MachineKey, Size};
+use crate::compute::{MachineKey, OwnedResource, Size};
 use crate::engine::{InvalidTransition, Stored};
 use crate::error::ErrorRecord;
 use crate::id::{NodeId, WorkspaceId};
 use crate::store::{Index, IndexField, Kind, RecordKey};
+use crate::sweep::{Answer, Reason};
 use crate::time::Timestamp;
 
 /// Where a node is in its life.
@@ -230,6 +231,13 @@ impl NodeRecord {
         let provider_id = Some(provider_id);
         let requested = Self::requested(id, owner, provider, now);
         Self { state, provider_id, create_at, create_unsettled, ..requested }
+    }
+
+    /// Returns what it says of things that name it in their labels.
+    pub fn answer(&self) -> Answer<'_> {
+        let over = (self.state == NodeState::Deleted).then_some(Reason::NodeDeleted);
+        Answer::new(&self.owner, over)
+            .with_own(OwnedResource::MACHINE, self.provider_id.as_deref())
     }
 
     /// Returns it with one more workspace.

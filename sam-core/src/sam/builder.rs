@@ -17,6 +17,7 @@ use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
 use crate::orphan::OrphanResource;
 use crate::policy::Policy;
+use crate::published_name::{NameResource, Publishing};
 use crate::replica::{ControlUrls, ReplicaResource};
 use crate::request::RequestResource;
 use crate::spend::SpendResource;
@@ -45,6 +46,7 @@ pub struct SamBuilder {
     installation: String,
     scopes: Vec<Scope>,
     deliveries: Option<Arc<dyn DeliveryHandler>>,
+    publishing: Option<Publishing>,
 }
 
 impl SamBuilder {
@@ -62,6 +64,7 @@ impl SamBuilder {
             installation: "local".to_owned(),
             scopes: Vec::new(),
             deliveries: None,
+            publishing: None,
         }
     }
 
@@ -154,6 +157,14 @@ impl SamBuilder {
         self
     }
 
+    /// Publishes a name for every workspace that is created from now on, and sweeps names that are left
+    /// over; without it none is published.
+    #[must_use]
+    pub fn publish(mut self, publishing: Publishing) -> Self {
+        self.publishing = Some(publishing);
+        self
+    }
+
     /// Checks that the parts agree and puts them together.
     ///
     /// # Errors
@@ -183,7 +194,8 @@ impl SamBuilder {
         let claimed = layered.capabilities().create_settles_within;
         policy.create_settles_within = policy.create_settles_within.max(claimed);
         let store = || Arc::clone(&self.store);
-        let scopes = Scope::of_compute(&layered).into_iter().chain(self.scopes);
+        let of_names = self.publishing.as_ref().map(Scope::of_names);
+        let scopes = Scope::of_compute(&layered).into_iter().chain(of_names).chain(self.scopes);
         let reach = Arc::new(Reach::new(store(), scopes, self.installation));
         let compute = || Arc::clone(&layered);
         let node = NodeResource::new(
@@ -216,6 +228,15 @@ impl SamBuilder {
         .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
         .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()));
         let handles_deliveries = self.deliveries.is_some();
+        let names = self.publishing.clone().map(|publishing| {
+            let installation = reach.installation.clone();
+            NameResource::new(store(), Arc::clone(&clock), publishing, installation)
+                .with_policy(policy.clone())
+        });
+        let engine = match names {
+            Some(names) => engine.with_resource(names),
+            None => engine,
+        };
         let engine = with_deliveries(engine, self.deliveries, store(), policy);
         let (store, compute) = (self.store, layered);
         let sweeps_known = AtomicBool::new(false);
@@ -229,6 +250,7 @@ impl SamBuilder {
             reach,
             sweeps_known,
             handles_deliveries,
+            publishing: self.publishing,
         })))
     }
 }

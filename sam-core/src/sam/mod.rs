@@ -6,6 +6,7 @@ mod deliveries;
 mod feed;
 mod git;
 mod hold;
+mod names;
 mod nodes;
 mod orphans;
 mod replicas;
@@ -26,6 +27,7 @@ use crate::engine::{Engine, Stepped};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::CommitId;
+use crate::published_name::Publishing;
 use crate::store::{Commit, CommitError, Committed, Store};
 use crate::sweep::Reach;
 use crate::time::Clock;
@@ -72,6 +74,8 @@ struct Parts {
     sweeps_known: AtomicBool,
     /// Whether somebody handles deliveries.
     handles_deliveries: bool,
+    /// How names are published, where they are.
+    publishing: Option<Publishing>,
 }
 
 /// Attempts of a command against concurrent changes of the same record.
