@@ -72,8 +72,8 @@ impl Default for Policy {
             keep_warm: Duration::ZERO,
             spend: SpendCap::default(),
             hold_poll: Duration::from_mins(1),
-            // Twice what a call over HTTP is waited for.
-            name_settles_within: Duration::from_mins(1),
+            // An effect may take two minutes, and its last call another one.
+            name_settles_within: Duration::from_mins(3),
             // What changes for it is announced, but for another target in another process.
             name_check_every: Duration::from_hours(1),
             sweep_every: Duration::from_mins(10),

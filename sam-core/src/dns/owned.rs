@@ -12,7 +12,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    DnsCapabilities, DnsProvider, ListRecords, RecordKey, RecordName, RecordSet, RecordType, RecordValue, Ttl,
+    DnsCapabilities, DnsProvider, ListRecords, RecordKey, RecordName, RecordSet, RecordType,
+    RecordValue, Ttl,
 };
 use crate::compute::{Labels, ListOwned, OwnedResource, OwnedResources};
 use crate::error::{Error, ErrorKind, Result};

@@ -236,8 +236,7 @@ impl NodeRecord {
     /// Returns what it says of things that name it in their labels.
     pub fn answer(&self) -> Answer<'_> {
         let over = (self.state == NodeState::Deleted).then_some(Reason::NodeDeleted);
-        Answer::new(&self.owner, over)
-            .with_own(OwnedResource::MACHINE, self.provider_id.as_deref())
+        Answer::new(&self.owner, over).with_own(OwnedResource::MACHINE, self.provider_id.as_deref())
     }
 
     /// Returns it with one more workspace.

@@ -27,7 +27,10 @@ impl NameTarget {
         let values: BTreeSet<_> = values.collect();
         let v4 = values.iter().filter(|value| matches!(value, RecordValue::A(_))).count();
         if v4.max(values.len() - v4) > RecordSet::VALUES_MAX {
-            return Err(Error::new(ErrorKind::BadInput, "a name has at most 16 addresses of a family"));
+            return Err(Error::new(
+                ErrorKind::BadInput,
+                "a name has at most 16 addresses of a family",
+            ));
         }
         if values.is_empty() {
             return Err(Error::new(ErrorKind::BadInput, "a name points to at least one address"));

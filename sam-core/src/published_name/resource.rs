@@ -91,8 +91,7 @@ impl NameResource {
             Error::new(ErrorKind::NotFound, format!("{} has no record", name.workspace))
         })?;
         let workspace = decode::<WorkspaceRecord>(&stored)?.record;
-        let going =
-            matches!(workspace.state, WorkspaceState::Deleting | WorkspaceState::Deleted);
+        let going = matches!(workspace.state, WorkspaceState::Deleting | WorkspaceState::Deleted);
         Ok(!going && workspace.wish != WorkspaceWish::Deleted)
     }
 
@@ -147,11 +146,7 @@ impl Resource for NameResource {
         from.check_next(to)
     }
 
-    fn lane(
-        &self,
-        _record: &NameRecord,
-        asked: Asked<'_, NameLook, NameEffect>,
-    ) -> Option<Lane> {
+    fn lane(&self, _record: &NameRecord, asked: Asked<'_, NameLook, NameEffect>) -> Option<Lane> {
         match asked {
             Asked::Look(NameLook::Wanted) => None,
             Asked::Act(NameEffect::Delete | NameEffect::Put) => {

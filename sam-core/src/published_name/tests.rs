@@ -110,8 +110,7 @@ fn what_may_have_been_put_is_deleted_before_the_record_says_deleted() {
             if let Decision::Write(transition) = decided
                 && transition.record.state == NameState::Deleted
             {
-                let nothing_put =
-                    state == NameState::Requested && what == "workspace not wanted";
+                let nothing_put = state == NameState::Requested && what == "workspace not wanted";
                 let proven = state == NameState::Deleting && what == "gone";
                 assert!(nothing_put || proven, "{state:?} on {what}");
             }
@@ -132,7 +131,8 @@ fn nothing_is_put_for_a_workspace_that_nobody_wants() {
 
 #[test]
 fn a_name_whose_put_was_not_answered_is_deleted_when_it_is_settled() {
-    let (wanted, unwanted) = (NameObservation::Wanted(Ok(true)), NameObservation::Wanted(Ok(false)));
+    let (wanted, unwanted) =
+        (NameObservation::Wanted(Ok(true)), NameObservation::Wanted(Ok(false)));
     let settles = Policy::default().name_settles_within;
     // An engine ended while it put; another one takes over.
     let left = written(decided(&name(NameState::Putting), Some(&unwanted)));

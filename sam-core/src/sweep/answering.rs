@@ -40,9 +40,9 @@ impl Answering {
     /// Returns whether the one thing that it calls its own is listed.
     pub(super) fn own_is_listed(&self, listed: &Listed) -> bool {
         let answer = self.answer();
-        answer.own_id.is_some_and(|id| {
-            listed.contains_key(&(answer.own_sort.to_owned(), id.to_owned()))
-        })
+        answer
+            .own_id
+            .is_some_and(|id| listed.contains_key(&(answer.own_sort.to_owned(), id.to_owned())))
     }
 }
 

@@ -118,13 +118,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables.
-    pub const ALL: [Self; 5] = [
-        Self::Duplicate,
-        Self::NameDeleted,
-        Self::NodeDeleted,
-        Self::OtherEpoch,
-        Self::Unclear,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Duplicate, Self::NameDeleted, Self::NodeDeleted, Self::OtherEpoch, Self::Unclear];
 
     /// Returns the stable word for it.
     pub const fn code(self) -> &'static str {

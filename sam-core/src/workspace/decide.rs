@@ -78,12 +78,11 @@ impl Step<'_> {
         let workspace = self.workspace;
         let under_way =
             matches!(workspace.state, WorkspaceState::Deleting | WorkspaceState::Deleted);
-        (workspace.wish == WorkspaceWish::Deleted && !under_way)
-            .then(|| {
-                let next = self.workspace.moved_to(WorkspaceState::Deleting, self.now);
-                let transition = Transition::new(next, "deletion_started");
-                Decision::Write(Box::new(transition.with_wakes([self.published_name()])))
-            })
+        (workspace.wish == WorkspaceWish::Deleted && !under_way).then(|| {
+            let next = self.workspace.moved_to(WorkspaceState::Deleting, self.now);
+            let transition = Transition::new(next, "deletion_started");
+            Decision::Write(Box::new(transition.with_wakes([self.published_name()])))
+        })
     }
 
     /// Nobody asked for the end of a life, so it is subject to the hold: it is asked first, and where
