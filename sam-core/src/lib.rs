@@ -25,6 +25,7 @@ pub mod node_link;
 pub mod orphan;
 pub mod page;
 pub mod policy;
+pub mod published_name;
 pub mod replica;
 pub mod request;
 pub mod restore;

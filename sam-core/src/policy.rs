@@ -42,6 +42,11 @@ pub struct Policy {
     pub spend: SpendCap,
     /// Between two looks at the hold on automatic deletion by something that waits for its end.
     pub hold_poll: Duration,
+    /// How long, at least, a name's put whose reply was lost may still take effect; it is deleted only
+    /// after that. What the DNS provider claims counts when it is longer.
+    pub name_settles_within: Duration,
+    /// Between two looks at a published name that nobody announced.
+    pub name_check_every: Duration,
     /// Between two sweeps of what a credential owns.
     pub sweep_every: Duration,
     /// From first seeing something that no record answers for until it is deleted. Longer than a
@@ -67,6 +72,10 @@ impl Default for Policy {
             keep_warm: Duration::ZERO,
             spend: SpendCap::default(),
             hold_poll: Duration::from_mins(1),
+            // An effect may take two minutes, and its last call another one.
+            name_settles_within: Duration::from_mins(3),
+            // What changes for it is announced, but for another target in another process.
+            name_check_every: Duration::from_hours(1),
             sweep_every: Duration::from_mins(10),
             orphan_grace: Duration::from_mins(10),
         }

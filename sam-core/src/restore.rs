@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hold::HoldRecord;
 use crate::node::{NodeRecord, NodeState, NodeWish};
 use crate::orphan::OrphanRecord;
+use crate::published_name::NameRecord;
 use crate::replica::{InstallationRecord, LinkRecord, ReplicaRecord};
 use crate::request::RequestRecord;
 use crate::spend::SpendRecord;
@@ -114,14 +115,16 @@ fn disowned<R: Stored>(record: &R) -> Result<Write> {
 
 /// What says where the control plane runs, and with whom.
 const FOUND_ANEW: [Kind; 3] = [InstallationRecord::KIND, LinkRecord::KIND, ReplicaRecord::KIND];
-/// What only the installation needs that something was bought by, or that a forge tells.
-const ORIGINALS: [Kind; 11] = [
+/// What only the installation needs that something was bought by, that its names lead to, or that a
+/// forge tells.
+const ORIGINALS: [Kind; 12] = [
     CredentialRecord::KIND,
     DeliveryRecord::KIND,
     DeliveryPayload::KIND,
     HoldRecord::KIND,
     InstallationRecord::KIND,
     LinkRecord::KIND,
+    NameRecord::KIND,
     OrphanRecord::KIND,
     ReplicaRecord::KIND,
     RequestRecord::KIND,

@@ -9,12 +9,7 @@ mod archive;
 mod batch;
 #[cfg(feature = "blob")]
 pub mod blob;
-#[cfg(any(
-    feature = "docker",
-    feature = "postgres",
-    feature = "system",
-    feature = "testkit"
-))]
+#[cfg(any(feature = "docker", feature = "postgres", feature = "system", feature = "testkit"))]
 mod deadline;
 #[cfg(feature = "docker")]
 pub mod docker;

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Node, Time, Workspace};
+use crate::{Node, PublishedName, Time, Workspace};
 
 /// The value of `event:`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ impl EventKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResourceKind {
+    /// The published name of a workspace.
+    Name,
     /// A node.
     Node,
     /// A workspace.
@@ -66,6 +68,9 @@ pub struct Change {
     /// The node after the change, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Node>,
+    /// The published name after the change, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<PublishedName>,
 }
 
 /// One event of the stream, as a client sees it.

@@ -22,6 +22,7 @@ mod event;
 mod github;
 mod health;
 mod hold;
+mod name;
 mod node;
 mod page;
 mod problem;
@@ -45,6 +46,7 @@ pub use self::github::{
 };
 pub use self::health::Health;
 pub use self::hold::{DeletionHold, SetDeletionHold};
+pub use self::name::{NameState, PublishedName};
 pub use self::node::{Node, NodeState};
 pub use self::page::Page;
 pub use self::problem::{PROBLEM_CONTENT_TYPE, Problem};

@@ -86,8 +86,10 @@ impl fmt::Display for OrphanState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanReason {
-    /// Its node has another machine of the same key, and that one is there.
+    /// Its record calls another of its sort its own, and that one is there.
     Duplicate,
+    /// The records say that this published name is deleted.
+    NameDeleted,
     /// The records say that its node is deleted.
     NodeDeleted,
     /// It was made before the records were restored, which may not know all of it.
@@ -101,6 +103,7 @@ impl OrphanReason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Duplicate => "duplicate",
+            Self::NameDeleted => "name_deleted",
             Self::NodeDeleted => "node_deleted",
             Self::OtherEpoch => "other_epoch",
             Self::Unclear => "unclear",

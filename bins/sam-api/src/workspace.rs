@@ -217,6 +217,13 @@ pub struct Workspace {
     /// What stopped it, where it was not its owner: `idle`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<String>,
+    /// The name under which it is reached, `ws-….example.com`, while that is published. Changes in the
+    /// feed do not carry it: a name changes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Why its name could not be published or deleted yet; it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_error: Option<ErrorRecord>,
     /// When it was asked for.
     pub created_at: Time,
     /// When its record last changed.

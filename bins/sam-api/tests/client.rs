@@ -400,6 +400,22 @@ mod sockets {
     }
 
     #[tokio::test]
+    async fn a_terminal_is_attached_at_the_name_of_its_workspace() {
+        let id = TerminalId::from_bits(7);
+        let (address, peer) = server::websocket(move |mut peer: Peer| async move {
+            assert_eq!(peer.uri, format!("/terminals/{id}/attach?offset=5"));
+            assert_eq!(peer.authorization, "Bearer t0ken");
+            peer.send(&Frame::Output { offset: 5, bytes: b"out" }).await;
+        })
+        .await;
+        let mut socket = client(address).attach_published(id, 5).await.unwrap();
+        let output = socket.receiver.next().await.unwrap().unwrap();
+        let bytes = bytes::Bytes::from_static(b"out");
+        assert_eq!(output, TerminalMessage::Output { offset: 5, bytes });
+        peer.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_command_gets_its_input_and_signals_and_says_how_it_ended() {
         let (address, peer) = server::websocket(|mut peer: Peer| async move {
             assert_eq!(peer.hear::<ExecRequest>().await.command, ["cat"]);

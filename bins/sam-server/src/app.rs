@@ -6,6 +6,7 @@ use sam_agent::controller::Controller;
 use sam_agent::wire::ServerKey;
 use sam_core::Sam;
 use sam_core::auth::ChallengeKey;
+use sam_core::dns::RecordName;
 use sam_core::replica::{ControlUrls, Replica};
 use sam_core::time::Timestamp;
 use sam_github::{GithubApp, WebhookSecrets};
@@ -44,6 +45,8 @@ pub struct AppParts {
     pub github: Option<GithubApp>,
     /// What webhooks are checked with; refuses all where there is no secret.
     pub webhook_secrets: WebhookSecrets,
+    /// Below which workspaces are reached under names of their own, `ws-….{base}`; nowhere when absent.
+    pub base_domain: Option<RecordName>,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// Ends streams and links when it is cancelled.

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use sam_core::{Error, ErrorKind, Policy, Result, Secret};
+use sam_core::dns::RecordName;
+use sam_core::published_name::Publishing;
+use sam_core::{Error, ErrorKind, Policy, Result, Secret, WorkspaceId};
 use serde::Deserialize;
 
 use crate::github::GithubSettings;
@@ -34,6 +36,10 @@ pub struct ServerConfig {
     pub replica_url: Option<String>,
     /// The GitHub App, as far as there is one.
     pub github: GithubSettings,
+    /// Below which workspaces are reached under names of their own, `ws-….{base}`.
+    pub base_domain: Option<RecordName>,
+    /// How these names are put into the DNS. Not read from anywhere: a host sets it.
+    pub publishing: Option<Publishing>,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// The program that becomes holder and agent of local nodes.
@@ -138,6 +144,10 @@ struct Flags {
     /// listening address]
     #[arg(long, env = "SAM_REPLICA_URL", global = true)]
     replica_url: Option<String>,
+    /// Domain below which workspaces are reached under names of their own, such as example.com for
+    /// ws-06f1….example.com
+    #[arg(long, env = "BASE_DOMAIN", global = true)]
+    base_domain: Option<String>,
     /// Configuration file [default: sam.toml in the data directory, if there is one]
     #[arg(long, env = "SAM_CONFIG", global = true)]
     config: Option<PathBuf>,
@@ -168,6 +178,7 @@ struct File {
     keys_file: Option<PathBuf>,
     nodes_dir: Option<PathBuf>,
     replica_url: Option<String>,
+    base_domain: Option<String>,
     allow_local_repos: Option<bool>,
     agent_command: Option<PathBuf>,
     log: Option<String>,
@@ -187,6 +198,8 @@ impl ServerConfig {
             github: GithubSettings::default(),
             store: StorePlan::Embedded,
             replica_url: None,
+            base_domain: None,
+            publishing: None,
             local_repos: false,
             agent_command,
             environment: Vec::new(),
@@ -226,6 +239,8 @@ impl ServerConfig {
         };
         let replica_url = flags.replica_url.or(file.replica_url);
         let replica_url = replica_url.as_deref().map(check_replica_url).transpose()?;
+        let base_domain = flags.base_domain.or(file.base_domain).filter(|text| !text.is_empty());
+        let base_domain = base_domain.as_deref().map(check_base_domain).transpose()?;
         let own = |path: Option<PathBuf>, name: &str| {
             path.map_or_else(
                 || data_dir.join(name),
@@ -248,6 +263,8 @@ impl ServerConfig {
             nodes_dir: own(flags.nodes_dir.or(file.nodes_dir), "nodes"),
             store,
             replica_url,
+            base_domain,
+            publishing: None,
             policy,
             listen: flags
                 .listen
@@ -285,6 +302,21 @@ fn check_replica_url(url: &str) -> Result<String> {
     }
     Err(Error::new(ErrorKind::BadInput, format!("SAM_REPLICA_URL {url:?} is not an address"))
         .with_hint("write http://host:port or https://host, as the other replicas reach this one"))
+}
+
+/// Checks that names of workspaces fit below it.
+fn check_base_domain(text: &str) -> Result<RecordName> {
+    let refused = || {
+        Error::new(ErrorKind::BadInput, format!("BASE_DOMAIN {text:?} is no domain of this length"))
+            .with_hint("write a domain that is yours, such as workspaces.example.com")
+    };
+    let base: RecordName = text.parse().map_err(|_| refused())?;
+    // The longest name that is made below it is the mark of a workspace's.
+    let longest = format!("_sam.{}.{base}", WorkspaceId::from_bits(0));
+    match longest.parse::<RecordName>() {
+        Ok(_) if !text.starts_with('*') => Ok(base),
+        Ok(_) | Err(_) => Err(refused()),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "configuration is read here")]
@@ -403,15 +435,22 @@ mod tests {
         assert_eq!(shared.task, Task::Migrate);
         assert!(matches!(shared.store, StorePlan::Database { migrate: true, .. }));
         assert!(!format!("{shared:?}").contains("canary"));
+        let long = vec!["x".repeat(55); 4].join(".");
         for bad in [
             ["--database-url", "mysql://u:canary@h/d"],
             ["--replica-url", "h:7070"],
             ["--replica-url", "http://a,http://b"],
+            ["--base-domain", "example"],
+            ["--base-domain", "*.example.com"],
+            ["--base-domain", &long],
         ] {
             let error = parse(&bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BadInput, "{bad:?}");
             assert!(!error.to_string().contains("canary"), "{error}");
         }
+        let based = parse(&["--base-domain", "Workspaces.Example.com."]).unwrap();
+        assert_eq!(based.base_domain.unwrap().as_str(), "workspaces.example.com");
+        assert_eq!((config.base_domain, config.publishing.is_none()), (None, true));
         assert_eq!(config.policy, Policy::default());
         let told = "keep_warm = \"10m\"\nnodes_max = 5\nidle_warning = \"2m\"\n";
         std::fs::write(directory.path().join("sam.toml"), told).unwrap();

@@ -101,6 +101,8 @@ pub async fn run(
         agent_command: config.agent_command,
         environment: config.environment,
         local_repos: true,
+        base_domain: None,
+        publishing: None,
         github: config.github,
         replica_url: String::new(),
         policy: config.policy,

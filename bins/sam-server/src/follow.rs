@@ -9,6 +9,7 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 use sam_api::{Change, EventKind, ResourceKind};
 use sam_core::engine::decode;
 use sam_core::node::NodeRecord;
+use sam_core::published_name::NameRecord;
 use sam_core::store::{self, ChangeOp, Cursor, Index, Record};
 use sam_core::workspace::WorkspaceRecord;
 use sam_core::{FeedItem, Report, Result, Sam, WorkspaceId};
@@ -126,6 +127,7 @@ fn visible(change: &store::Change, scope: Scope, cursor: &Cursor) -> Option<Chan
         actor: change.actor.to_string(),
         workspace: None,
         node: None,
+        name: None,
     };
     if change.key.kind == WorkspaceRecord::KIND {
         let workspace = decode::<WorkspaceRecord>(&record).ok()?;
@@ -142,6 +144,14 @@ fn visible(change: &store::Change, scope: Scope, cursor: &Cursor) -> Option<Chan
         }
         shown.kind = ResourceKind::Node;
         shown.node = Some(project::node(&node).ok()?);
+    } else if change.key.kind == NameRecord::KIND {
+        let name = decode::<NameRecord>(&record).ok()?;
+        let wanted = scope.workspace.is_none_or(|id| id == name.record.workspace);
+        if name.record.owner != scope.owner || !wanted {
+            return None;
+        }
+        shown.kind = ResourceKind::Name;
+        shown.name = Some(project::name(&name).ok()?);
     } else {
         return None;
     }

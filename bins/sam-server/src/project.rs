@@ -2,14 +2,16 @@
 
 use sam_api::{
     DeletionHold, Delivery, DeliveryOutcome, DeliveryState, GithubBranch, GithubInstallation,
-    GithubRepository, Node, NodeState, OperationSummary, Orphan, OrphanReason, OrphanState,
-    Replica, Step, StepState, Sweep, SweepTally, Workspace, WorkspaceState, WorkspaceWish,
+    GithubRepository, NameState, Node, NodeState, OperationSummary, Orphan, OrphanReason,
+    OrphanState, PublishedName, Replica, Step, StepState, Sweep, SweepTally, Workspace,
+    WorkspaceState, WorkspaceWish,
 };
 use sam_core::delivery::{self, DeliveryRecord};
 use sam_core::engine::Stamped;
 use sam_core::hold::HoldRecord;
 use sam_core::node::{self, NodeRecord};
 use sam_core::orphan::{self, OrphanRecord};
+use sam_core::published_name::{self, NameRecord};
 use sam_core::replica::ReplicaRecord;
 use sam_core::sweep::{Reason, SweepRecord};
 use sam_core::workspace::{self, Checkout, IdleStop, Lifetime, WorkspaceRecord};
@@ -53,7 +55,42 @@ pub(crate) fn workspace(stamped: &Stamped<WorkspaceRecord>) -> Result<Workspace>
         idle_stop_ms: idle_stop_ms(record.idle_stop)?,
         idle_warned_at: record.idle_warned_at.map(Into::into),
         stopped_by: record.stopped_by.map(|by| by.code().to_owned()),
+        host: None,
+        host_error: None,
         created_at: record.created_at.into(),
+        changed_at: record.state_at.into(),
+        version: stamped.version,
+    })
+}
+
+/// A workspace with the name that it is published under.
+pub(crate) fn named(
+    stamped: &Stamped<WorkspaceRecord>,
+    name: Option<&NameRecord>,
+) -> Result<Workspace> {
+    let published = name.filter(|name| name.state == published_name::NameState::Published);
+    Ok(Workspace {
+        host: published.map(|name| name.host.clone()),
+        host_error: name.and_then(|name| name.error.clone()),
+        ..workspace(stamped)?
+    })
+}
+
+pub(crate) fn name(stamped: &Stamped<NameRecord>) -> Result<PublishedName> {
+    use published_name::NameState as Core;
+    let record = &stamped.record;
+    Ok(PublishedName {
+        workspace: record.workspace,
+        host: record.host.clone(),
+        state: match record.state {
+            Core::Requested => NameState::Requested,
+            Core::Putting => NameState::Putting,
+            Core::Published => NameState::Published,
+            Core::Deleting => NameState::Deleting,
+            Core::Deleted => NameState::Deleted,
+            _ => return Err(newer("this state of a name")),
+        },
+        error: record.error.clone(),
         changed_at: record.state_at.into(),
         version: stamped.version,
     })
@@ -198,6 +235,7 @@ pub(crate) fn orphan(stamped: &Stamped<OrphanRecord>) -> Result<Orphan> {
         labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         reason: match record.reason {
             Reason::Duplicate => OrphanReason::Duplicate,
+            Reason::NameDeleted => OrphanReason::NameDeleted,
             Reason::NodeDeleted => OrphanReason::NodeDeleted,
             Reason::OtherEpoch => OrphanReason::OtherEpoch,
             Reason::Unclear => OrphanReason::Unclear,

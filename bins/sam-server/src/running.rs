@@ -9,9 +9,11 @@ use std::time::Duration;
 use sam_agent::controller::{Controller, ControllerConfig, Replicas};
 use sam_agent::wire::ServerKey;
 use sam_core::auth::ChallengeKey;
+use sam_core::dns::RecordName;
 use sam_core::entropy::Entropy;
 use sam_core::http::HttpTransport;
 use sam_core::keys::{Ed25519Signer, Ed25519Verifier, Signer as _};
+use sam_core::published_name::Publishing;
 use sam_core::replica::{ControlUrls, InstallationRecord, Replica};
 use sam_core::time::Clock;
 use sam_core::{NodeId, Policy, Report, Result, Sam, Secret};
@@ -53,6 +55,10 @@ pub(crate) struct Plan {
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) local_repos: bool,
     pub(crate) github: GithubSettings,
+    /// Below which workspaces are reached under names of their own.
+    pub(crate) base_domain: Option<RecordName>,
+    /// How these names are put into the DNS; by a wildcard or by hand when absent.
+    pub(crate) publishing: Option<Publishing>,
     /// Where other replicas reach this one; empty where there are none.
     pub(crate) replica_url: String,
     pub(crate) policy: Policy,
@@ -184,7 +190,12 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
     );
     let control_urls = ControlUrls::new(own_urls(plan));
     let github = plan.github.app(http, Arc::clone(clock))?;
-    let sam = Sam::builder(Arc::clone(&backing.store), Arc::new(compute))
+    let builder = Sam::builder(Arc::clone(&backing.store), Arc::new(compute));
+    let builder = match &plan.publishing {
+        Some(publishing) => builder.publish(publishing.clone()),
+        None => builder,
+    };
+    let sam = builder
         .clock(Arc::clone(clock))
         .entropy(Arc::clone(entropy))
         .link(Arc::new(controller.clone()))
@@ -212,6 +223,7 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
         started_at: clock.now(),
         github,
         webhook_secrets: plan.github.webhook_secrets.clone(),
+        base_domain: plan.base_domain.clone(),
         local_repos: plan.local_repos,
         shutdown: CancellationToken::new(),
         daemon: plan.is_daemon.then(|| DaemonFacts { data_dir: plan.data_dir.clone() }),

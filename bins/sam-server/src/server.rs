@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::serve::ListenerExt as _;
+use sam_core::dns::RecordName;
 use sam_core::entropy::Entropy;
+use sam_core::published_name::Publishing;
 use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
 use sam_providers::system::{OsEntropy, SystemClock};
@@ -102,6 +104,7 @@ fn plan(
         None if is_shared => format!("http://{address}"),
         None => String::new(),
     };
+    let base_domain = base_domain(config.base_domain, config.publishing.as_ref())?;
     let plan = Plan {
         data_dir: config.data_dir,
         keys_file: config.keys_file,
@@ -110,11 +113,29 @@ fn plan(
         environment: config.environment,
         local_repos: config.local_repos,
         github: config.github,
+        base_domain,
+        publishing: config.publishing,
         replica_url,
         policy: config.policy,
         is_daemon: false,
     };
     Ok((plan, config.store))
+}
+
+/// Names are routed below the domain that they are published below.
+fn base_domain(
+    told: Option<RecordName>,
+    publishing: Option<&Publishing>,
+) -> Result<Option<RecordName>> {
+    let Some(publishing) = publishing else { return Ok(told) };
+    match told {
+        Some(told) if told != publishing.base => Err(Error::new(
+            ErrorKind::BadInput,
+            format!("BASE_DOMAIN is {told}, and names are published below {}", publishing.base),
+        )
+        .with_hint("say the same to both")),
+        Some(_) | None => Ok(Some(publishing.base.clone())),
+    }
 }
 
 async fn serve_until(

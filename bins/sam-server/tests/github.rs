@@ -151,6 +151,7 @@ mod github {
             started_at: clock.now(),
             github,
             webhook_secrets,
+            base_domain: None,
             local_repos: false,
             shutdown: CancellationToken::new(),
             daemon: None,

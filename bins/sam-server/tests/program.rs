@@ -24,6 +24,7 @@ mod program {
             "SAM_KEYS_FILE",
             "SAM_NODES_DIR",
             "SAM_REPLICA_URL",
+            "BASE_DOMAIN",
             "SAM_IDLE_STOP_AFTER",
             "SAM_WORKSPACE_LIFETIME_MAX",
             "SAM_KEEP_WARM",

@@ -62,6 +62,7 @@ mod reconcile {
                 started_at: clock.now(),
                 github: None,
                 webhook_secrets: WebhookSecrets::none(),
+                base_domain: None,
                 local_repos: false,
                 shutdown: CancellationToken::new(),
                 daemon: None,

@@ -393,6 +393,7 @@ mod replicas {
             started_at: clock.now(),
             github: None,
             webhook_secrets: WebhookSecrets::none(),
+            base_domain: None,
             local_repos: false,
             shutdown: shutdown.clone(),
             daemon: None,

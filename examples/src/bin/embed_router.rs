@@ -51,6 +51,7 @@ fn app() -> anyhow::Result<Router> {
         started_at: clock.now(),
         github: None,
         webhook_secrets: WebhookSecrets::none(),
+        base_domain: None,
         local_repos: false,
         shutdown: CancellationToken::new(),
         daemon: None,

@@ -177,6 +177,8 @@ impl Labels {
     pub const NODE: &'static str = "sam-node";
     /// The owner of the node.
     pub const OWNER: &'static str = "sam-owner";
+    /// The workspace whose published name it is.
+    pub const WORKSPACE: &'static str = "sam-workspace";
 
     /// Adds a label.
     ///

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    DnsProvider, ListRecords, RecordKey, RecordName, RecordSet, RecordType, RecordValue, Ttl,
+    DnsCapabilities, DnsProvider, ListRecords, RecordKey, RecordName, RecordSet, RecordType,
+    RecordValue, Ttl,
 };
 use crate::compute::{Labels, ListOwned, OwnedResource, OwnedResources};
 use crate::error::{Error, ErrorKind, Result};
@@ -63,18 +64,55 @@ impl OwnedNames {
     /// itself, and for labels of none or more than [`RecordSet::VALUES_MAX`]; those of
     /// [`DnsProvider::put_record`].
     pub async fn put(&self, set: &RecordSet, labels: &Labels) -> Result<()> {
-        let name = &set.key().name;
+        self.mark(&set.key().name, labels).await?;
+        self.dns.put_record(set).await
+    }
+
+    /// Puts record sets under a name that is ours, or free, marks the name as ours, and deletes what
+    /// is under it beside them. Repeatable.
+    ///
+    /// # Errors
+    /// `BadInput` for a set of another name; those of [`OwnedNames::put`].
+    pub async fn put_exactly(
+        &self,
+        name: &RecordName,
+        sets: &[RecordSet],
+        labels: &Labels,
+    ) -> Result<()> {
+        if let Some(other) = sets.iter().find(|set| set.key().name != *name) {
+            let message = format!("{} is not under {name}", other.key());
+            return Err(Error::new(ErrorKind::BadInput, message));
+        }
+        if self.mark(name, labels).await? == Mark::Found {
+            // First, because a CNAME stands alone.
+            let wanted = |it| sets.iter().any(|set| set.key().record_type == it);
+            for record_type in TYPES.into_iter().filter(|&it| !wanted(it)) {
+                self.dns.delete_record(&RecordKey::new(name.clone(), record_type)).await?;
+            }
+        }
+        for set in sets {
+            self.dns.put_record(set).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the facts a caller plans with.
+    pub fn capabilities(&self) -> DnsCapabilities {
+        self.dns.capabilities()
+    }
+
+    /// Sees to it that a name has the mark with these labels before anything is put under it.
+    async fn mark(&self, name: &RecordName, labels: &Labels) -> Result<Mark> {
         let mark = self.mark_of(name)?;
         let wanted = marking(mark.clone(), labels)?;
         match self.dns.record(&mark).await? {
-            Some(found) if labels_of(&found).as_ref() == Some(labels) => {}
-            Some(_) => return Err(taken(name, "its mark names another owner")),
+            Some(found) if labels_of(&found).as_ref() == Some(labels) => Ok(Mark::Found),
+            Some(_) => Err(taken(name, "its mark names another owner")),
             None if self.has_records(name).await? => {
-                return Err(taken(name, "it has records that nobody marked"));
+                Err(taken(name, "it has records that nobody marked"))
             }
-            None => self.dns.put_record(&wanted).await?,
+            None => self.dns.put_record(&wanted).await.map(|()| Mark::Put),
         }
-        self.dns.put_record(set).await
     }
 
     /// Deletes everything under a name with these labels, then its mark. A name that has no mark, or
@@ -140,6 +178,15 @@ impl OwnedResources for OwnedNames {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// How a name came by its mark.
+#[derive(Debug, PartialEq, Eq)]
+enum Mark {
+    /// It had it: there may be records under it.
+    Found,
+    /// It got it now: nothing was under it.
+    Put,
 }
 
 /// What may lie under a name.
@@ -278,6 +325,29 @@ mod tests {
         now(names.put(&proof, &home)).unwrap();
         now(names.delete(&name, &home)).unwrap();
         assert_eq!(count(&dns), 0);
+    }
+
+    #[test]
+    fn putting_exactly_leaves_nothing_else_under_the_name() {
+        let (dns, names) = names();
+        let home = labels("home");
+        let name: RecordName = "ws-1.example.com".parse().unwrap();
+        let of = |value| RecordSet::new(name.clone(), [value], Ttl::DEFAULT).unwrap();
+        let v4 = of(RecordValue::A([192, 0, 2, 1].into()));
+        let v6 = of(RecordValue::Aaaa([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()));
+        let cname = of(RecordValue::Cname("cp.example.org".parse().unwrap()));
+        for sets in [vec![v4.clone(), v6.clone()], vec![cname], vec![v6], vec![v4]] {
+            for _ in 0..2 {
+                now(names.put_exactly(&name, &sets, &home)).unwrap();
+                // With the mark.
+                assert_eq!(count(&dns), sets.len() + 1);
+            }
+        }
+        let other = [set("ws-2.example.com")];
+        let error = now(names.put_exactly(&name, &other, &home)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadInput);
+        let error = now(names.put_exactly(&name, &[], &labels("other"))).unwrap_err();
+        assert_eq!((error.kind(), count(&dns)), (ErrorKind::Conflict, 2));
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::boot::BootProgress;
-use crate::compute::{MachineKey, ProviderName, Size};
+use crate::compute::{MachineKey, OwnedResource, ProviderName, Size};
 use crate::engine::{InvalidTransition, Stored};
 use crate::error::ErrorRecord;
 use crate::id::{NodeId, WorkspaceId};
 use crate::store::{Index, IndexField, Kind, RecordKey};
+use crate::sweep::{Answer, Reason};
 use crate::time::Timestamp;
 
 /// Where a node is in its life.
@@ -241,6 +242,12 @@ impl NodeRecord {
         let provider_id = Some(provider_id);
         let requested = Self::requested(id, owner, provider, now);
         Self { state, provider_id, create_at, create_unsettled, ..requested }
+    }
+
+    /// Returns what it says of things that name it in their labels.
+    pub fn answer(&self) -> Answer<'_> {
+        let over = (self.state == NodeState::Deleted).then_some(Reason::NodeDeleted);
+        Answer::new(&self.owner, over).with_own(OwnedResource::MACHINE, self.provider_id.as_deref())
     }
 
     /// Returns it with one more workspace.

@@ -18,6 +18,7 @@ use crate::node::NodeResource;
 use crate::node_link::{MemoryLink, NodeLink};
 use crate::orphan::OrphanResource;
 use crate::policy::Policy;
+use crate::published_name::{NameResource, Publishing};
 use crate::replica::{ControlUrls, ReplicaResource};
 use crate::request::RequestResource;
 use crate::secrets::Secrets;
@@ -49,6 +50,7 @@ pub struct SamBuilder {
     deliveries: Option<Arc<dyn DeliveryHandler>>,
     secrets: Option<Secrets>,
     connect: Option<Arc<dyn Connect>>,
+    publishing: Option<Publishing>,
 }
 
 impl SamBuilder {
@@ -68,6 +70,7 @@ impl SamBuilder {
             deliveries: None,
             secrets: None,
             connect: None,
+            publishing: None,
         }
     }
 
@@ -183,6 +186,14 @@ impl SamBuilder {
         self
     }
 
+    /// Publishes a name for every workspace that is created from now on, and sweeps names that are left
+    /// over; without it none is published.
+    #[must_use]
+    pub fn publish(mut self, publishing: Publishing) -> Self {
+        self.publishing = Some(publishing);
+        self
+    }
+
     /// Checks that the parts agree and puts them together.
     ///
     /// # Errors
@@ -221,7 +232,8 @@ impl SamBuilder {
             policy.create_settles_within = policy.create_settles_within.max(claimed);
         }
         let swept = providers.known().filter_map(|(name, it)| Scope::of_compute(name, it));
-        let scopes: Vec<Scope> = swept.chain(self.scopes).collect();
+        let of_names = self.publishing.as_ref().map(Scope::of_names);
+        let scopes: Vec<Scope> = swept.chain(of_names).chain(self.scopes).collect();
         let installation = self.installation.clone();
         let reach = Reach::new(store(), scopes, self.installation);
         let reach = Arc::new(reach.with_providers(Arc::clone(&providers)));
@@ -262,6 +274,15 @@ impl SamBuilder {
             policy.clone(),
         ));
         let handles_deliveries = self.deliveries.is_some();
+        let names = self.publishing.clone().map(|publishing| {
+            let installation = reach.installation.clone();
+            NameResource::new(store(), Arc::clone(&clock), publishing, installation)
+                .with_policy(policy.clone())
+        });
+        let engine = match names {
+            Some(names) => engine.with_resource(names),
+            None => engine,
+        };
         let engine = with_deliveries(engine, self.deliveries, store(), policy);
         let (store, secrets) = (self.store, self.secrets);
         Ok(Sam(Arc::new(Parts {
@@ -275,6 +296,7 @@ impl SamBuilder {
             sweeps_known: AtomicBool::new(false),
             handles_deliveries,
             secrets,
+            publishing: self.publishing,
         })))
     }
 }

@@ -7,6 +7,7 @@ mod deliveries;
 mod feed;
 mod git;
 mod hold;
+mod names;
 mod nodes;
 mod orphans;
 mod replicas;
@@ -27,6 +28,7 @@ use crate::engine::{Engine, Stepped};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::CommitId;
+use crate::published_name::Publishing;
 use crate::secrets::Secrets;
 use crate::store::{Commit, CommitError, Committed, Store};
 use crate::sweep::Reach;
@@ -75,6 +77,8 @@ struct Parts {
     /// Whether somebody handles deliveries.
     handles_deliveries: bool,
     secrets: Option<Secrets>,
+    /// How names are published, where they are.
+    publishing: Option<Publishing>,
 }
 
 /// Attempts of a command against concurrent changes of the same record.

@@ -95,6 +95,9 @@ impl Sam {
                 .with_due(Due::In(RequestRecord::KEPT));
             commit = commit.with_write(write);
         }
+        if let Some(name) = self.name_request(record).await.map_err(CommitError::Failed)? {
+            commit = commit.with_write(name);
+        }
         let committed = self.commit(commit).await?;
         Ok(committed.version_of(&key).unwrap_or(1))
     }

@@ -1,8 +1,9 @@
 //! Taking stock: every page of what a credential owns, joined with the records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::answering::{Answering, Listed};
 use super::record::Tally;
 use super::resource::{Reach, Scope};
 use super::rule::{Facts, Reason, Standing, standing};
@@ -74,25 +75,20 @@ pub(super) async fn take(
 ) -> Result<Inventory> {
     let listed = list(reach, scope, Labels::default()).await?;
     let epoch = reach.epoch().await?;
-    let machines = machine_ids(&listed);
     let mut stock = Stock { reach, scope, epoch, now, inventory: Inventory::default() };
     let mut seen = BTreeSet::new();
     for resource in listed.values() {
-        let node = reach.node_of(resource).await?;
-        if let Some(node) = &node {
+        let answering = reach.answering(resource).await?;
+        if let Some(node) = answering.as_ref().and_then(Answering::node) {
             seen.insert(node.record.id);
         }
-        let own_listed = own_is_listed(node.as_ref().map(|node| &node.record), &machines);
-        stock.add(resource, node.as_ref(), own_listed).await?;
+        stock.add(resource, answering.as_ref(), &listed).await?;
     }
     if let Some(provider) = &scope.provider {
         stock.miss(provider, &seen, grace).await?;
     }
     Ok(stock.inventory)
 }
-
-/// By sort and provider id.
-type Listed = BTreeMap<(String, String), OwnedResource>;
 
 /// Lists everything that carries our label and these others.
 pub(super) async fn list(reach: &Reach, scope: &Scope, others: Labels) -> Result<Listed> {
@@ -119,17 +115,6 @@ pub(super) async fn list(reach: &Reach, scope: &Scope, others: Labels) -> Result
         .with_hint("split the account, or delete by hand what is not needed"))
 }
 
-/// Returns the machines that are listed, by their provider id.
-pub(super) fn machine_ids(listed: &Listed) -> BTreeSet<&str> {
-    let machines = listed.keys().filter(|(sort, _)| sort == OwnedResource::MACHINE);
-    machines.map(|(_, id)| id.as_str()).collect()
-}
-
-/// Returns whether the machine that a record calls its own is among these.
-pub(super) fn own_is_listed(node: Option<&NodeRecord>, machines: &BTreeSet<&str>) -> bool {
-    node.and_then(|node| node.provider_id.as_deref()).is_some_and(|id| machines.contains(id))
-}
-
 struct Stock<'a> {
     reach: &'a Reach,
     scope: &'a Scope,
@@ -142,18 +127,19 @@ impl Stock<'_> {
     async fn add(
         &mut self,
         resource: &OwnedResource,
-        node: Option<&Stamped<NodeRecord>>,
-        own_machine_listed: bool,
+        answering: Option<&Answering>,
+        listed: &Listed,
     ) -> Result<()> {
+        let own_listed = answering.is_some_and(|record| record.own_is_listed(listed));
         let facts = Facts::new(&self.reach.installation, &self.epoch)
-            .with_node(node.map(|node| &node.record), own_machine_listed);
+            .with_answer(answering.map(Answering::answer), own_listed);
         let tally = &mut self.inventory.tally;
         tally.listed += 1;
         match standing(resource, facts) {
             Standing::Strange => tally.strange += 1,
             Standing::Known => {
                 tally.known += 1;
-                if let Some(node) = node
+                if let Some(node) = answering.and_then(Answering::node)
                     && let Some(corrected) = corrected(resource, node)
                 {
                     self.find(corrected);

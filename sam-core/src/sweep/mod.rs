@@ -5,6 +5,7 @@
 //! Recovered: what happens to it is then decided, announced and seen in the feed like everything
 //! else.
 
+mod answering;
 mod decide;
 mod inventory;
 mod record;
@@ -18,4 +19,4 @@ pub use self::decide::decide;
 pub use self::inventory::{Finding, Inventory};
 pub use self::record::{SweepRecord, Tally};
 pub use self::resource::{Reach, Scope, SweepDecision, SweepLook, SweepObservation, SweepResource};
-pub use self::rule::{Facts, Reason, Standing, standing};
+pub use self::rule::{Answer, Facts, Named, Reason, Standing, standing};

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::answering::Answering;
 use super::decide::decide;
 use super::inventory::{self, Inventory};
 use super::record::SweepRecord;
-use super::rule::{Facts, Standing, standing};
+use super::rule::{Facts, Named, Standing, standing};
 use crate::compute::{
     ComputeProvider, Labels, ListOwned, OwnedResource, OwnedResources, ProviderName, Providers,
 };
-use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource, Stamped, decode};
+use crate::engine::{Asked, Decision, InvalidTransition, Lane, Resource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::NodeId;
-use crate::node::NodeRecord;
 use crate::page::Page;
 use crate::policy::Policy;
+use crate::published_name::Publishing;
 use crate::store::{Epoch, Store};
 use crate::time::{Clock, Timestamp};
 
@@ -61,6 +61,11 @@ impl Scope {
     /// Returns what the scope of a compute provider is called.
     pub fn name_of(provider: &ProviderName) -> String {
         format!("{}{}", Self::COMPUTE, provider.dotted())
+    }
+
+    /// Sweeps the names that an installation publishes.
+    pub fn of_names(publishing: &Publishing) -> Self {
+        Self::new(Publishing::SCOPE.to_owned(), Arc::new(publishing.owned()))
     }
 
     /// Sweeps what a compute provider made, where it can tell.
@@ -153,19 +158,6 @@ impl Reach {
         Ok(crate::store::head(&*self.store).await?.epoch)
     }
 
-    /// Returns the record of the node that a thing's labels name.
-    pub(crate) async fn node_of(
-        &self,
-        resource: &OwnedResource,
-    ) -> Result<Option<Stamped<NodeRecord>>> {
-        let label = resource.labels.value(Labels::NODE);
-        let Some(id) = label.and_then(|label| label.parse::<NodeId>().ok()) else {
-            return Ok(None);
-        };
-        let stored = self.store.load(&NodeRecord::key_of(id)).await?;
-        stored.as_ref().map(decode::<NodeRecord>).transpose()
-    }
-
     /// Looks at one thing again: whose it is now, or `None` when it is not listed any more.
     pub(crate) async fn standing_of(
         &self,
@@ -174,17 +166,19 @@ impl Reach {
     ) -> Result<Option<Standing>> {
         let scope = self.scope(scope).await?;
         let mut labels = Labels::default();
-        if let Some(node) = resource.labels.value(Labels::NODE) {
-            labels = labels.with(Labels::NODE, node)?;
+        for label in Named::LABELS {
+            if let Some(record) = resource.labels.value(label) {
+                labels = labels.with(label, record)?;
+            }
         }
         let listed = inventory::list(self, &scope, labels).await?;
         let place = (resource.sort.to_string(), resource.provider_id.clone());
         let Some(found) = listed.get(&place) else { return Ok(None) };
         let epoch = self.epoch().await?;
-        let node = self.node_of(found).await?.map(|node| node.record);
-        let machines = inventory::machine_ids(&listed);
-        let own_listed = inventory::own_is_listed(node.as_ref(), &machines);
-        let facts = Facts::new(&self.installation, &epoch).with_node(node.as_ref(), own_listed);
+        let answering = self.answering(found).await?;
+        let own_listed = answering.as_ref().is_some_and(|record| record.own_is_listed(&listed));
+        let answer = answering.as_ref().map(Answering::answer);
+        let facts = Facts::new(&self.installation, &epoch).with_answer(answer, own_listed);
         Ok(Some(standing(found, facts)))
     }
 }

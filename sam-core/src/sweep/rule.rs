@@ -4,9 +4,71 @@
 use serde::{Deserialize, Serialize};
 
 use crate::compute::{Labels, MachineKey, OwnedResource};
-use crate::id::NodeId;
-use crate::node::{NodeRecord, NodeState};
-use crate::store::Epoch;
+use crate::id::{NodeId, WorkspaceId};
+use crate::node::NodeRecord;
+use crate::published_name::NameRecord;
+use crate::store::{Epoch, RecordKey};
+
+/// The record that answers for a thing, as its labels name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Named {
+    /// A workspace's published name.
+    Name(WorkspaceId),
+    /// A node.
+    Node(NodeId),
+}
+
+impl Named {
+    /// Every label that names a record which answers for what carries it.
+    pub const LABELS: [&'static str; 2] = [Labels::NODE, Labels::WORKSPACE];
+
+    /// Reads the one such label of a thing; `None` when it has none, several, or one that is garbled.
+    pub fn of(labels: &Labels) -> Option<Self> {
+        match Self::LABELS.map(|label| labels.value(label)) {
+            [Some(node), None] => node.parse().ok().map(Self::Node),
+            [None, Some(workspace)] => workspace.parse().ok().map(Self::Name),
+            [Some(_), Some(_)] | [None, None] => None,
+        }
+    }
+
+    /// Returns the key of the record.
+    pub fn key(self) -> RecordKey {
+        match self {
+            Self::Name(workspace) => NameRecord::key_of(workspace),
+            Self::Node(node) => NodeRecord::key_of(node),
+        }
+    }
+}
+
+/// What a record says of the things that name it in their labels.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Answer<'a> {
+    /// On whose behalf they were made.
+    pub owner: &'a str,
+    /// Why nobody can want any of them, where the record says so.
+    pub over: Option<Reason>,
+    /// The sort of which it calls only one its own.
+    pub own_sort: &'a str,
+    /// The provider's id of that one, once known.
+    pub own_id: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    /// Answers for things of every sort.
+    pub const fn new(owner: &'a str, over: Option<Reason>) -> Self {
+        Self { owner, over, own_sort: "", own_id: None }
+    }
+
+    /// Calls one thing of a sort its own.
+    #[must_use]
+    pub const fn with_own(mut self, sort: &'a str, id: Option<&'a str>) -> Self {
+        self.own_sort = sort;
+        self.own_id = id;
+        self
+    }
+}
 
 /// What is known around a listed thing.
 #[derive(Debug, Clone, Copy)]
@@ -16,27 +78,23 @@ pub struct Facts<'a> {
     pub installation: &'a str,
     /// The store's epoch.
     pub epoch: &'a Epoch,
-    /// The record of the node its labels name.
-    pub node: Option<&'a NodeRecord>,
-    /// Whether the machine which that record calls its own is listed, too.
-    pub own_machine_listed: bool,
+    /// What the record says that its labels name.
+    pub answer: Option<Answer<'a>>,
+    /// Whether the one that this record calls its own is listed, too.
+    pub own_listed: bool,
 }
 
 impl<'a> Facts<'a> {
-    /// Puts facts together about a thing whose node has no record.
+    /// Puts facts together about a thing that no record answers for.
     pub const fn new(installation: &'a str, epoch: &'a Epoch) -> Self {
-        Self { installation, epoch, node: None, own_machine_listed: false }
+        Self { installation, epoch, answer: None, own_listed: false }
     }
 
-    /// Adds the node's record.
+    /// Adds what the record says that the thing's labels name.
     #[must_use]
-    pub const fn with_node(
-        mut self,
-        node: Option<&'a NodeRecord>,
-        own_machine_listed: bool,
-    ) -> Self {
-        self.node = node;
-        self.own_machine_listed = own_machine_listed;
+    pub const fn with_answer(mut self, answer: Option<Answer<'a>>, own_listed: bool) -> Self {
+        self.answer = answer;
+        self.own_listed = own_listed;
         self
     }
 }
@@ -46,8 +104,10 @@ impl<'a> Facts<'a> {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
-    /// Its node has another machine of the same key, and that one is there.
+    /// Its record calls another of its sort its own, and that one is there.
     Duplicate,
+    /// The records say that this published name is deleted.
+    NameDeleted,
     /// The records say that its node is deleted.
     NodeDeleted,
     /// It was made in another epoch: the records were restored since, and may not know all of it.
@@ -58,13 +118,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables.
-    pub const ALL: [Self; 4] =
-        [Self::Duplicate, Self::NodeDeleted, Self::OtherEpoch, Self::Unclear];
+    pub const ALL: [Self; 5] =
+        [Self::Duplicate, Self::NameDeleted, Self::NodeDeleted, Self::OtherEpoch, Self::Unclear];
 
     /// Returns the stable word for it.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Duplicate => "duplicate",
+            Self::NameDeleted => "name_deleted",
             Self::NodeDeleted => "node_deleted",
             Self::OtherEpoch => "other_epoch",
             Self::Unclear => "unclear",
@@ -75,7 +136,7 @@ impl Reason {
     /// person.
     pub const fn is_proof(self) -> bool {
         match self {
-            Self::Duplicate | Self::NodeDeleted => true,
+            Self::Duplicate | Self::NameDeleted | Self::NodeDeleted => true,
             Self::OtherEpoch | Self::Unclear => false,
         }
     }
@@ -104,32 +165,37 @@ pub fn standing(resource: &OwnedResource, facts: Facts<'_>) -> Standing {
     if labels.value(Labels::INSTALLATION) != Some(facts.installation) {
         return Standing::Strange;
     }
-    let node = labels.value(Labels::NODE).and_then(|label| label.parse::<NodeId>().ok());
-    let Some(id) = node else { return Standing::Orphan(Reason::Unclear) };
-    let is_machine = resource.sort == OwnedResource::MACHINE;
-    let Some(node) = facts.node.filter(|node| node.id == id) else {
-        let named = resource.key.as_deref() == Some(MachineKey::of(id).as_str());
-        return if is_machine && named {
-            Standing::Recover(id)
-        } else {
-            Standing::Orphan(Reason::Unclear)
-        };
-    };
-    let reason = if node.state == NodeState::Deleted {
-        Reason::NodeDeleted
-    } else {
-        let another =
-            node.provider_id.as_deref().is_some_and(|known| known != resource.provider_id);
-        if !(is_machine && another && facts.own_machine_listed) {
-            return Standing::Known;
+    let Some(named) = Named::of(labels) else { return Standing::Orphan(Reason::Unclear) };
+    let Some(answer) = facts.answer else { return unanswered(resource, named) };
+    let reason = match answer.over {
+        Some(over) => over,
+        None => {
+            let alike = resource.sort == answer.own_sort;
+            let another = answer.own_id.is_some_and(|own| own != resource.provider_id);
+            if !(alike && another && facts.own_listed) {
+                return Standing::Known;
+            }
+            Reason::Duplicate
         }
-        Reason::Duplicate
     };
-    let exact = labels.value(Labels::OWNER) == Some(node.owner.as_str());
+    let exact = labels.value(Labels::OWNER) == Some(answer.owner);
     let present = labels.value(Labels::EPOCH) == Some(facts.epoch.as_str());
     Standing::Orphan(match (exact, present) {
         (true, true) => reason,
         (true, false) => Reason::OtherEpoch,
         (false, _) => Reason::Unclear,
     })
+}
+
+/// Its labels name a record, and there is none.
+fn unanswered(resource: &OwnedResource, named: Named) -> Standing {
+    match named {
+        Named::Node(id)
+            if resource.sort == OwnedResource::MACHINE
+                && resource.key.as_deref() == Some(MachineKey::of(id).as_str()) =>
+        {
+            Standing::Recover(id)
+        }
+        Named::Node(_) | Named::Name(_) => Standing::Orphan(Reason::Unclear),
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::compute::{Labels, MachineKey, OwnedResource};
-use crate::id::NodeId;
+use crate::dns::OwnedNames;
+use crate::id::{NodeId, WorkspaceId};
 use crate::node::{NodeRecord, NodeState};
+use crate::published_name::{NameRecord, NameState};
 use crate::store::Epoch;
 use crate::time::Timestamp;
 
@@ -131,7 +133,8 @@ fn a_thing_is_deleted_only_on_proof() {
     ];
     for (name, resource, node, own_listed, expected) in cases {
         let epoch = Epoch::new("e1");
-        let facts = Facts::new(OURS, &epoch).with_node(node.as_ref(), own_listed);
+        let answer = node.as_ref().map(NodeRecord::answer);
+        let facts = Facts::new(OURS, &epoch).with_answer(answer, own_listed);
         assert_eq!(standing(&resource, facts), expected, "{name}");
     }
 }
@@ -155,8 +158,8 @@ fn no_combination_is_deleted_without_proof() {
                         ] {
                             let node = state.map(|state| node(state, machine_known));
                             let resource = machine(labels(installation, made_in, named, owner));
-                            let facts =
-                                Facts::new(OURS, &epoch).with_node(node.as_ref(), own_listed);
+                            let answer = node.as_ref().map(NodeRecord::answer);
+                            let facts = Facts::new(OURS, &epoch).with_answer(answer, own_listed);
                             seen += 1;
                             let Standing::Orphan(reason) = standing(&resource, facts) else {
                                 continue;
@@ -181,4 +184,89 @@ fn no_combination_is_deleted_without_proof() {
     }
     // One set of labels in 36 is exact; a deleted node in four forms, ten others as a second one.
     assert_eq!((seen, proven), (1_728, 14));
+}
+
+const HOST: &str = "ws-1.example.com";
+
+fn of_workspace() -> WorkspaceId {
+    WorkspaceId::from_bits(9)
+}
+
+fn name(state: NameState) -> NameRecord {
+    let (owner, host, epoch) = ("ann".into(), HOST.into(), "e1".into());
+    NameRecord { state, ..NameRecord::requested(of_workspace(), owner, host, epoch, NOW) }
+}
+
+fn listed(host: &str, labels: Labels) -> OwnedResource {
+    OwnedResource::new(OwnedNames::SORT, host.to_owned(), labels)
+}
+
+#[test]
+fn a_name_is_deleted_only_when_its_record_says_so() {
+    use NameState::{Deleted, Deleting, Published, Putting, Requested};
+    use Reason::{Duplicate, NameDeleted, OtherEpoch, Unclear};
+    use Standing::{Known, Orphan, Strange};
+    let right = || name(Published).labels(OURS).unwrap();
+    let with = |label: &str, value: &str| right().with(label, value).unwrap();
+    let of_node = || with(Labels::NODE, &id().to_string());
+    // What is listed, what its record says, whether the record's own name is listed, whose it is.
+    let cases = [
+        ("wanted", listed(HOST, right()), Some(Requested), true, Known),
+        ("being put", listed(HOST, right()), Some(Putting), true, Known),
+        ("published", listed(HOST, right()), Some(Published), true, Known),
+        ("being deleted", listed(HOST, right()), Some(Deleting), true, Known),
+        ("deleted", listed(HOST, right()), Some(Deleted), true, Orphan(NameDeleted)),
+        ("deleted, and unlike it", listed("x", right()), Some(Deleted), false, Orphan(NameDeleted)),
+        ("a second one", listed("x", right()), Some(Published), true, Orphan(Duplicate)),
+        ("the only one", listed("x", right()), Some(Published), false, Known),
+        ("without a record", listed(HOST, right()), None, false, Orphan(Unclear)),
+        (
+            "deleted, of another epoch",
+            listed(HOST, with(Labels::EPOCH, "e0")),
+            Some(Deleted),
+            true,
+            Orphan(OtherEpoch),
+        ),
+        (
+            "deleted, of another owner",
+            listed(HOST, with(Labels::OWNER, "bob")),
+            Some(Deleted),
+            true,
+            Orphan(Unclear),
+        ),
+        (
+            "another installation's",
+            listed(HOST, with(Labels::INSTALLATION, "work")),
+            Some(Deleted),
+            true,
+            Strange,
+        ),
+        (
+            "deleted, with a garbled workspace",
+            listed(HOST, with(Labels::WORKSPACE, "ws-x")),
+            Some(Deleted),
+            true,
+            Orphan(Unclear),
+        ),
+        ("naming two records", listed(HOST, of_node()), Some(Deleted), true, Orphan(Unclear)),
+    ];
+    for (case, resource, state, own_listed, expected) in cases {
+        let (epoch, name) = (Epoch::new("e1"), state.map(name));
+        let answer = name.as_ref().map(NameRecord::answer);
+        let facts = Facts::new(OURS, &epoch).with_answer(answer, own_listed);
+        assert_eq!(standing(&resource, facts), expected, "{case}");
+    }
+}
+
+/// A label that names a record leads to that record and to no other.
+#[test]
+fn a_label_names_one_record() {
+    let of = |label: &str, value: &str| Named::of(&Labels::default().with(label, value).unwrap());
+    let (node, workspace) = (id(), of_workspace());
+    assert_eq!(of(Labels::NODE, &node.to_string()), Some(Named::Node(node)));
+    assert_eq!(of(Labels::WORKSPACE, &workspace.to_string()), Some(Named::Name(workspace)));
+    assert_eq!(of(Labels::NODE, &workspace.to_string()), None);
+    assert_eq!(of(Labels::OWNER, &node.to_string()), None);
+    assert_eq!(Named::Node(node).key(), NodeRecord::key_of(node));
+    assert_eq!(Named::Name(workspace).key(), NameRecord::key_of(workspace));
 }

@@ -16,7 +16,8 @@ use crate::error::{ErrorKind, ErrorRecord, Result};
 use crate::node::{NodeRecord, NodeState, NodeWish};
 use crate::node_link::Preparation;
 use crate::policy::Policy;
-use crate::store::{Due, Expect, Write};
+use crate::published_name::NameRecord;
+use crate::store::{Due, Expect, RecordKey, Write};
 use crate::time::Timestamp;
 
 /// Pause between two questions to an agent that is at work; it answers late by itself.
@@ -77,8 +78,11 @@ impl Step<'_> {
         let workspace = self.workspace;
         let under_way =
             matches!(workspace.state, WorkspaceState::Deleting | WorkspaceState::Deleted);
-        (workspace.wish == WorkspaceWish::Deleted && !under_way)
-            .then(|| self.write(WorkspaceState::Deleting, "deletion_started"))
+        (workspace.wish == WorkspaceWish::Deleted && !under_way).then(|| {
+            let next = self.workspace.moved_to(WorkspaceState::Deleting, self.now);
+            let transition = Transition::new(next, "deletion_started");
+            Decision::Write(Box::new(transition.with_wakes([self.published_name()])))
+        })
     }
 
     /// Nobody asked for the end of a life, so it is subject to the hold: it is asked first, and where
@@ -98,6 +102,7 @@ impl Step<'_> {
                 let mut next = self.workspace.moved_to(WorkspaceState::Deleting, self.now);
                 next.wish = WorkspaceWish::Deleted;
                 let transition = Transition::new(next, over.event()).with_check(key, expect);
+                let transition = transition.with_wakes([self.published_name()]);
                 Some(Decision::Write(Box::new(transition)))
             }
             Some(
@@ -109,6 +114,11 @@ impl Step<'_> {
                 | WorkspaceObservation::Stopped(_),
             ) => None,
         }
+    }
+
+    /// What goes with the workspace, where it is published.
+    fn published_name(&self) -> RecordKey {
+        NameRecord::key_of(self.workspace.id)
     }
 
     /// How long it may rest because of its life: until it ends, and where that is past and held,

@@ -11,6 +11,7 @@ use crate::id::{NodeId, WorkspaceId};
 use crate::node::{NodeRecord, NodeState, NodeWish};
 use crate::node_link::{Activity, Preparation};
 use crate::policy::Policy;
+use crate::published_name::NameState;
 use crate::store::{Due, Epoch, Expect, WriteOp};
 use crate::time::Timestamp;
 
@@ -198,6 +199,12 @@ fn document() -> String {
         writeln!(out, "| {} | {} |", state.code(), next.join(", ")).unwrap();
     }
     out.push_str(&table());
+    out.push_str("\n## Published name\n\n| state | may become |\n|---|---|\n");
+    for state in NameState::ALL {
+        let next: Vec<_> = state.next().iter().map(|next| next.code()).collect();
+        writeln!(out, "| {} | {} |", state.code(), next.join(", ")).unwrap();
+    }
+    out.push_str(&crate::published_name::tests::table());
     out
 }
 

@@ -48,6 +48,7 @@ fn a_crash_at_every_await_point_of_a_whole_life_leaks_nothing() {
         .expect("one of all seeds is so");
     calm.faults = Faults::NONE;
     calm.safety_steps = 400;
+    calm.rules.names = true;
     let whole = Simulation::of(calm).run().unwrap();
     assert!(whole.steps > 100, "it has a life: {whole:?}");
     for step in 1..=calm.safety_steps {

@@ -74,7 +74,24 @@ impl Client {
     ) -> Result<TerminalSocket> {
         let terminal = terminal.to_string();
         let segments = ["api", "workspaces", workspace, "terminals", &terminal, "attach"];
-        let mut url = self.url(&segments)?;
+        self.attach_at(&segments, offset).await
+    }
+
+    /// Attaches to a terminal of the workspace whose published name this client was given as the server:
+    /// `http://ws-….example.com`. Otherwise as [`Client::attach`].
+    ///
+    /// # Errors
+    /// As [`Client::attach`].
+    pub async fn attach_published(
+        &self,
+        terminal: TerminalId,
+        offset: u64,
+    ) -> Result<TerminalSocket> {
+        self.attach_at(&["terminals", &terminal.to_string(), "attach"], offset).await
+    }
+
+    async fn attach_at(&self, segments: &[&str], offset: u64) -> Result<TerminalSocket> {
+        let mut url = self.url(segments)?;
         add(&mut url, "offset", Some(&offset.to_string()));
         let opened = Box::pin(self.open_socket(url)).await;
         let (outgoing, incoming) = opened.map_err(|error| error.with_operation("attach"))?;

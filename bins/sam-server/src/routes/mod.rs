@@ -7,6 +7,7 @@ mod daemon;
 mod events;
 mod github;
 mod health;
+mod hosts;
 mod nodes;
 mod providers;
 mod reconcile;
@@ -28,9 +29,16 @@ use crate::problem::name_and_explain;
 /// a `WebSocket`.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Returns every route: what people and programs, agents and other replicas ask.
+/// Returns every route: what people and programs, agents and other replicas ask. Below the base domain, a
+/// workspace's own name leads to that workspace and to nothing else.
 pub fn router(app: App) -> Router {
-    finish(people().merge(github::webhooks()).merge(agents()).merge(replicas()), app)
+    let base_domain = app.base_domain.clone();
+    let nothing = finish(Router::new(), app.clone());
+    let all = finish(people().merge(github::webhooks()).merge(agents()).merge(replicas()), app);
+    match base_domain {
+        Some(base) => hosts::by_host(base, all, nothing),
+        None => all,
+    }
 }
 
 /// Returns only the routes that agents ask, for a socket of their own.

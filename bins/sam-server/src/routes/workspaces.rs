@@ -140,8 +140,10 @@ pub(super) async fn list(
         .iter()
         .filter(|workspace| workspace.record.owner == identity.owner())
         .filter(|workspace| query.all || workspace.record.state != WorkspaceState::Deleted);
-    let items = shown.map(project::workspace).collect::<Result<Vec<_>>>()?;
-    Ok(Json(Page::new(items, page.next)))
+    let shown: Vec<_> = shown.collect();
+    let names = app.sam.published_names(shown.iter().map(|workspace| workspace.record.id)).await?;
+    let named = shown.iter().map(|it| project::named(it, names.get(&it.record.id)));
+    Ok(Json(Page::new(named.collect::<Result<Vec<_>>>()?, page.next)))
 }
 
 pub(super) async fn show(
@@ -150,13 +152,20 @@ pub(super) async fn show(
     Path(workspace): Path<String>,
 ) -> Result<Json<Workspace>, ApiError> {
     let found = find(&app, &identity, &workspace).await?;
-    Ok(Json(project::workspace(&found)?))
+    Ok(Json(named(&app, &found).await?))
+}
+
+/// A workspace as it is shown, with its published name.
+async fn named(app: &App, workspace: &Stamped<WorkspaceRecord>) -> Result<Workspace> {
+    let id = workspace.record.id;
+    let names = app.sam.published_names([id]).await?;
+    project::named(workspace, names.get(&id))
 }
 
 type Accepted = (StatusCode, Json<Workspace>);
 
-fn accepted(workspace: &Stamped<WorkspaceRecord>) -> Result<Accepted, ApiError> {
-    Ok((StatusCode::ACCEPTED, Json(project::workspace(workspace)?)))
+async fn accepted(app: &App, workspace: &Stamped<WorkspaceRecord>) -> Result<Accepted, ApiError> {
+    Ok((StatusCode::ACCEPTED, Json(named(app, workspace).await?)))
 }
 
 pub(super) async fn start(
@@ -165,7 +174,7 @@ pub(super) async fn start(
     Path(workspace): Path<String>,
 ) -> Result<Accepted, ApiError> {
     let found = find(&app, &identity, &workspace).await?;
-    accepted(&app.sam.start_workspace(found.record.id, &identity.caller()).await?)
+    accepted(&app, &app.sam.start_workspace(found.record.id, &identity.caller()).await?).await
 }
 
 pub(super) async fn stop(
@@ -174,7 +183,7 @@ pub(super) async fn stop(
     Path(workspace): Path<String>,
 ) -> Result<Accepted, ApiError> {
     let found = find(&app, &identity, &workspace).await?;
-    accepted(&app.sam.stop_workspace(found.record.id, &identity.caller()).await?)
+    accepted(&app, &app.sam.stop_workspace(found.record.id, &identity.caller()).await?).await
 }
 
 pub(super) async fn delete(
@@ -183,7 +192,7 @@ pub(super) async fn delete(
     Path(workspace): Path<String>,
 ) -> Result<Accepted, ApiError> {
     let found = find(&app, &identity, &workspace).await?;
-    accepted(&app.sam.delete_workspace(found.record.id, &identity.caller()).await?)
+    accepted(&app, &app.sam.delete_workspace(found.record.id, &identity.caller()).await?).await
 }
 
 pub(super) async fn renew(
@@ -195,5 +204,5 @@ pub(super) async fn renew(
     let span = lease(lifetime)?;
     let found = find(&app, &identity, &workspace).await?;
     let renewed = app.sam.renew_workspace(found.record.id, span, &identity.caller()).await?;
-    Ok(Json(project::workspace(&renewed)?))
+    Ok(Json(named(&app, &renewed).await?))
 }

@@ -32,6 +32,8 @@ fn text(workspace: &Workspace) -> String {
     let optional = [
         ("provider", workspace.provider.as_ref().map(ToString::to_string)),
         ("node", workspace.node_id.map(|id| id.to_string())),
+        ("host", workspace.host.clone()),
+        ("host error", workspace.host_error.as_ref().map(|error| error.message.clone())),
         ("operation", workspace.operation.as_ref().map(|o| o.verb.clone())),
         ("deleted at", workspace.lease_expires_at.map(|at| format!("{at} unless renewed"))),
         ("idle stop", workspace.idle_stop_ms.map(idle_stop)),
@@ -89,6 +91,8 @@ mod tests {
         idle.stopped_by = Some("idle".to_owned());
         let shown = text(&idle);
         assert!(shown.contains("idle stop   after 2h\nstopped by  idle\n"), "{shown}");
+        idle.host = Some("ws-1.example.com".to_owned());
+        assert!(text(&idle).contains("host        ws-1.example.com\n"), "{}", text(&idle));
         idle.idle_stop_ms = Some(0);
         assert!(text(&idle).contains("idle stop   never\n"));
     }

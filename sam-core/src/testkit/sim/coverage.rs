@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::faults::Fault;
 use crate::node::{NodeRecord, NodeState};
+use crate::published_name::{NameRecord, NameState};
 use crate::workspace::{WorkspaceRecord, WorkspaceState};
 
 /// A step of a record from one state to another.
@@ -32,7 +33,7 @@ impl fmt::Display for Passage {
 }
 
 /// Legal steps that no run can take, each with the reason.
-const OUT_OF_REACH: [(Passage, &str); 4] = [
+const OUT_OF_REACH: [(Passage, &str); 5] = [
     (
         Passage::new("node", "requested", "failed"),
         "nothing can go wrong before the provider was asked",
@@ -42,6 +43,10 @@ const OUT_OF_REACH: [(Passage, &str); 4] = [
     (
         Passage::new("node", "recovered", "deleting"),
         "a machine without a record is never made here",
+    ),
+    (
+        Passage::new("name", "published", "putting"),
+        "the control plane is reached at one place here",
     ),
 ];
 
@@ -82,7 +87,7 @@ impl Coverage {
         }
     }
 
-    /// Returns every legal step of nodes and workspaces from one state to another.
+    /// Returns every legal step of nodes, workspaces and published names from one state to another.
     pub fn legal() -> BTreeSet<Passage> {
         let nodes = NodeState::ALL.into_iter().flat_map(|from| {
             let to = from.next().iter();
@@ -92,7 +97,11 @@ impl Coverage {
             let to = from.next().iter();
             to.map(move |to| Passage::new("workspace", from.code(), to.code()))
         });
-        nodes.chain(workspaces).collect()
+        let names = NameState::ALL.into_iter().flat_map(|from| {
+            let to = from.next().iter();
+            to.map(move |to| Passage::new("name", from.code(), to.code()))
+        });
+        nodes.chain(workspaces).chain(names).collect()
     }
 
     /// Returns the legal steps that were not taken although they can be, and those that were taken
@@ -126,7 +135,7 @@ impl fmt::Display for Coverage {
         for (event, count) in &self.events {
             writeln!(f, "{count:>12}  {event}")?;
         }
-        for kind in [NodeRecord::KIND, WorkspaceRecord::KIND] {
+        for kind in [NodeRecord::KIND, WorkspaceRecord::KIND, NameRecord::KIND] {
             self.strike_table(f, kind.as_str())?;
         }
         Ok(())

@@ -57,6 +57,7 @@ mod audit;
 mod client;
 mod compute;
 mod coverage;
+mod dns;
 mod executor;
 mod failure;
 mod faults;

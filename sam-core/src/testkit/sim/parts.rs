@@ -9,6 +9,7 @@ use crate::compute::ComputeProvider;
 use crate::entropy::Entropy;
 use crate::node_link::NodeLink;
 use crate::policy::Policy;
+use crate::published_name::Publishing;
 use crate::sam::Sam;
 use crate::store::Store;
 use crate::time::Clock;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// This engine's own random bytes.
     pub entropy: Arc<dyn Entropy>,
+    /// How names are published, in runs that publish any.
+    pub publishing: Option<Publishing>,
     /// The spans of decisions.
     pub policy: Policy,
     /// The key of bootstrap tokens.
@@ -52,7 +55,12 @@ impl Parts {
     /// # Errors
     /// Never for the parts of a simulation.
     pub fn sam(&self, compute: Arc<dyn ComputeProvider>) -> crate::Result<Sam> {
-        Sam::builder(Arc::clone(&self.store), compute)
+        let builder = Sam::builder(Arc::clone(&self.store), compute);
+        let builder = match &self.publishing {
+            Some(publishing) => builder.publish(publishing.clone()),
+            None => builder,
+        };
+        builder
             .clock(Arc::clone(&self.clock))
             .entropy(Arc::clone(&self.entropy))
             .link(Arc::clone(&self.link))

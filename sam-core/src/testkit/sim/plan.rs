@@ -19,6 +19,7 @@ pub(super) enum Stream {
     Part(u64),
     Person,
     Rules,
+    Names,
 }
 
 /// Something a client asks for after its workspace was created.
@@ -223,6 +224,7 @@ pub(super) fn mixed(seed: u64, salt: u64, stream: Stream) -> u64 {
         Stream::Part(number) => (6, number),
         Stream::Person => (7, 0),
         Stream::Rules => (8, 0),
+        Stream::Names => (9, 0),
     };
     [salt, family, number].into_iter().fold(seed, |mixed, part| {
         SeededEntropy::new(SeededEntropy::new(mixed).next_u64() ^ part).next_u64()

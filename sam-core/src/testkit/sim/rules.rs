@@ -1,5 +1,5 @@
-//! What a host's policy and a person's switch add to a run: a cap on nodes, a longest life, and the hold
-//! on automatic deletion. Drawn from a stream of their own, so that runs without them are as they were.
+//! What a host's policy and a person's switch add to a run: a cap on nodes, a longest life, the hold
+//! on automatic deletion, and names of workspaces. Drawn from a stream of their own, so that runs without them are as they were.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +17,12 @@ const LIFETIME_MAX_S: u64 = 1_800;
 /// Times that a person holds deletion and lets it go on.
 const HOLDS_MAX: u64 = 3;
 
+/// One of so many runs publishes names.
+const NAMES_ONE_IN: u64 = 2;
+/// An effect of an engine that does not know yet that it lost its lease, a call of it that is late, and
+/// a wall clock that jumps by half a minute either way.
+const NAMES_SETTLE_WITHIN: Duration = Duration::from_mins(5);
+
 /// Rules of a run beyond those that every run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -27,6 +33,8 @@ pub struct Rules {
     pub lifetime_max: Option<Duration>,
     /// How often a person holds automatic deletion, and lets it go on again.
     pub holds: u64,
+    /// Whether workspaces are reached under names of their own.
+    pub names: bool,
 }
 
 impl Rules {
@@ -36,12 +44,14 @@ impl Rules {
         let lifetime_max =
             (draw.below(4) == 0).then(|| Duration::from_secs(1 + draw.below(LIFETIME_MAX_S)));
         let holds = if draw.below(4) == 0 { 1 + draw.below(HOLDS_MAX) } else { 0 };
-        Self { nodes_max, lifetime_max, holds }
+        let names = SeededEntropy::new(mixed(seed, 0, Stream::Names)).below(NAMES_ONE_IN) == 0;
+        Self { nodes_max, lifetime_max, holds, names }
     }
 
     pub(super) const fn apply(&self, policy: &mut Policy) {
         policy.spend = SpendCap { nodes: self.nodes_max, micros_per_month: None };
         policy.workspace_lifetime_max = self.lifetime_max;
+        policy.name_settles_within = NAMES_SETTLE_WITHIN;
     }
 }
 
@@ -55,6 +65,9 @@ impl fmt::Display for Rules {
         }
         if self.holds > 0 {
             write!(f, "; deletion is held {} times", self.holds)?;
+        }
+        if self.names {
+            f.write_str("; names are published")?;
         }
         Ok(())
     }

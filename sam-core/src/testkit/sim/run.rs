@@ -9,6 +9,7 @@ use super::audit::Audit;
 use super::client::{Errander, client};
 use super::compute::SimCompute;
 use super::coverage::Coverage;
+use super::dns::SimDns;
 use super::executor::{Executor, Ran, TaskId};
 use super::failure::Broken;
 use super::faults::{About, Dice, Fault};
@@ -87,7 +88,7 @@ impl<'a> Run<'a> {
         let memory = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
         let store = (simulation.store)(memory);
         let ledger = Ledger::new(clock.clone());
-        let world = World::new(clock.clone(), tape.clone());
+        let world = World::new(clock.clone(), tape.clone(), plan.rules.names);
         let (books, outside, line) = (ledger.clone(), world.clone(), tape.clone());
         let audit = Audit::new(Arc::clone(&store), outside, books, line).map_err(|what| {
             Box::new(Stopped { broken: Broken { step: 0, what }, history: Vec::new() })
@@ -179,6 +180,7 @@ impl<'a> Run<'a> {
             store: Arc::new(SimStore::new(store, dice.clone(), self.ledger.clone())),
             provider: (self.simulation.compute)(compute.clone()),
             compute,
+            publishing: SimDns::new(world.clone(), dice.clone()).and_then(SimDns::publishing),
             link: (self.simulation.link)(link),
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::new(SeededEntropy::new(seed)),

@@ -118,6 +118,7 @@ impl Shrink<'_> {
             Rules { nodes_max: None, ..self.plan.rules },
             Rules { lifetime_max: None, ..self.plan.rules },
             Rules { holds: 0, ..self.plan.rules },
+            Rules { names: false, ..self.plan.rules },
         ] {
             self.keep(&Plan { rules, ..self.plan });
         }

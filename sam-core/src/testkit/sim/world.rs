@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::FutureExt as _;
+
+use super::dns::base;
 use super::idle::SimActivity;
 use super::tape::Tape;
 use crate::compute::{CreateMachine, Labels, Machine, MachineKey, OwnedResource, Power};
+use crate::dns::{DnsProvider as _, MemoryDns, RecordKey, RecordSet};
 use crate::id::{NodeId, WorkspaceId};
 use crate::store::Signal;
 use crate::time::{Clock as _, ManualClock, Timestamp};
@@ -24,6 +28,8 @@ pub struct World {
     /// Raised when there may be an agent that has something to do.
     pub(super) news: Arc<Signal>,
     tape: Tape,
+    /// The DNS, in runs that publish names.
+    zone: Option<Arc<MemoryDns>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +55,8 @@ pub(super) struct State {
     pub(super) activities: BTreeMap<WorkspaceId, SimActivity>,
     /// Workspaces that were seen idle and warned, and not stopped for it yet.
     pub(super) idle_seen: BTreeSet<WorkspaceId>,
+    /// Changes of names that take effect later.
+    pub(super) names_pending: u64,
     /// What was seen by a fake that must never be.
     pub(super) broken: Option<String>,
     /// Something changed since the last look.
@@ -98,12 +106,19 @@ impl Order {
 enum Pending {
     Create(Order),
     Delete(MachineKey),
+    DeleteName(RecordKey),
+    PutName(RecordSet),
     Remove(String),
 }
 
 impl World {
-    pub(super) fn new(clock: ManualClock, tape: Tape) -> Self {
-        Self { clock, state: Arc::default(), news: Arc::default(), tape }
+    pub(super) fn new(clock: ManualClock, tape: Tape, names: bool) -> Self {
+        let zone = base().filter(|_| names).map(|base| Arc::new(MemoryDns::new(base)));
+        Self { clock, state: Arc::default(), news: Arc::default(), tape, zone }
+    }
+
+    pub(super) fn zone(&self) -> Option<Arc<MemoryDns>> {
+        self.zone.clone()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -118,6 +133,14 @@ impl World {
             match entry.remove() {
                 Pending::Create(order) => drop(self.adopt_or_create(&mut state, order, "late")),
                 Pending::Delete(key) => self.delete_in(&mut state, &key, "late"),
+                Pending::DeleteName(key) => {
+                    state.names_pending -= 1;
+                    self.delete_name_in(&mut state, &key, "late");
+                }
+                Pending::PutName(set) => {
+                    state.names_pending -= 1;
+                    self.put_name_in(&mut state, &set, "late");
+                }
                 Pending::Remove(provider_id) => self.remove_in(&mut state, &provider_id),
             }
         }
@@ -184,6 +207,40 @@ impl World {
         state.pendings += 1;
         let number = state.pendings;
         state.pending.insert((at, number), pending);
+    }
+
+    pub(super) fn put_name(&self, set: &RecordSet, why: &str) {
+        self.put_name_in(&mut self.lock(), set, why);
+    }
+
+    fn put_name_in(&self, state: &mut State, set: &RecordSet, why: &str) {
+        self.tape.note(|| format!("world      {} is there ({why})", set.key()));
+        state.dirty = true;
+        let put = self.zone.as_ref().and_then(|zone| zone.put_record(set).now_or_never());
+        if !matches!(put, Some(Ok(()))) {
+            state.broken = Some(format!("the zone in memory refuses {}", set.key()));
+        }
+    }
+
+    pub(super) fn put_name_later(&self, set: RecordSet, delay: Duration) {
+        self.lock().names_pending += 1;
+        self.later(Pending::PutName(set), delay);
+    }
+
+    pub(super) fn delete_name(&self, key: &RecordKey, why: &str) {
+        self.delete_name_in(&mut self.lock(), key, why);
+    }
+
+    fn delete_name_in(&self, state: &mut State, key: &RecordKey, why: &str) {
+        self.tape.note(|| format!("world      {key} is gone ({why})"));
+        state.dirty = true;
+        // It succeeds for the absent, too.
+        drop(self.zone.as_ref().and_then(|zone| zone.delete_record(key).now_or_never()));
+    }
+
+    pub(super) fn delete_name_later(&self, key: RecordKey, delay: Duration) {
+        self.lock().names_pending += 1;
+        self.later(Pending::DeleteName(key), delay);
     }
 
     pub(super) fn delete(&self, key: &MachineKey, why: &str) {

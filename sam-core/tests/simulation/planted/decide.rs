@@ -8,6 +8,7 @@ use sam_core::auth::BootKey;
 use sam_core::compute::Providers;
 use sam_core::engine::{Asked, Decision, Engine, EngineConfig, InvalidTransition, Lane, Resource};
 use sam_core::node::{NodeEffect, NodeObservation, NodeRecord, NodeResource, NodeState, NodeWish};
+use sam_core::published_name::{NameObservation, NameRecord, NameResource};
 use sam_core::store::{Due, WorkerId};
 use sam_core::testkit::sim::{Parts, Simulation};
 use sam_core::time::Timestamp;
@@ -86,6 +87,12 @@ pub(super) fn planted() -> Vec<Planted> {
     ]
 }
 
+type NameBend = fn(
+    &NameResource,
+    &NameRecord,
+    Option<&NameObservation>,
+    Timestamp,
+) -> Result<Decision<NameResource>>;
 type NodeBend = fn(
     &NodeResource,
     &NodeRecord,
@@ -263,7 +270,8 @@ fn of_nodes(simulation: Simulation, checks: Checks, bend: NodeBend) -> Simulatio
         Box::pin(async move {
             let workspace = workspace(&parts);
             let node = Bent { inner: node(&parts), bend, checks };
-            run(parts, node, workspace).await;
+            let names = names(&parts);
+            run(parts, node, workspace, names).await;
         })
     })
 }
@@ -273,7 +281,19 @@ pub(super) fn of_workspaces(simulation: Simulation, bend: WorkspaceBend) -> Simu
         Box::pin(async move {
             let node = node(&parts);
             let workspace = Bent { inner: workspace(&parts), bend, checks: Checks::All };
-            run(parts, node, workspace).await;
+            let names = names(&parts);
+            run(parts, node, workspace, names).await;
+        })
+    })
+}
+
+pub(super) fn of_names(simulation: Simulation, bend: NameBend) -> Simulation {
+    simulation.with_engine(move |parts: Parts| {
+        Box::pin(async move {
+            let (node, workspace) = (node(&parts), workspace(&parts));
+            let bent = |inner| Bent { inner, bend, checks: Checks::All };
+            let names = names(&parts).map(bent);
+            run(parts, node, workspace, names).await;
         })
     })
 }
@@ -295,7 +315,18 @@ fn workspace(parts: &Parts) -> WorkspaceResource {
     WorkspaceResource::new(store, link, clock, entropy, compute).with_policy(parts.policy.clone())
 }
 
-async fn run(parts: Parts, node: impl Resource, workspace: impl Resource) {
+fn names(parts: &Parts) -> Option<NameResource> {
+    let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+    let names = NameResource::new(store, clock, parts.publishing.clone()?, "local".to_owned());
+    Some(names.with_policy(parts.policy.clone()))
+}
+
+async fn run(
+    parts: Parts,
+    node: impl Resource,
+    workspace: impl Resource,
+    names: Option<impl Resource>,
+) {
     let mut name = [0; 8];
     parts.entropy.fill(&mut name);
     let worker = WorkerId::new(format!("{name:?}"));
@@ -303,6 +334,10 @@ async fn run(parts: Parts, node: impl Resource, workspace: impl Resource) {
     let engine = Engine::new(parts.store, parts.clock, parts.entropy, worker, config)
         .with_resource(node)
         .with_resource(workspace);
+    let engine = match names {
+        Some(names) => engine.with_resource(names),
+        None => engine,
+    };
     while engine.run(std::future::pending()).await.is_err() {}
 }
 

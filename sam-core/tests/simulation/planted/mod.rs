@@ -3,6 +3,7 @@
 
 mod decide;
 mod link;
+mod names;
 mod provider;
 mod rules;
 mod store;
@@ -26,10 +27,15 @@ struct Planted {
 }
 
 fn all() -> Vec<Planted> {
-    [provider::planted(), link::planted(), store::planted(), decide::planted(), rules::planted()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let by_part = [
+        provider::planted(),
+        link::planted(),
+        store::planted(),
+        decide::planted(),
+        rules::planted(),
+        names::planted(),
+    ];
+    by_part.into_iter().flatten().collect()
 }
 
 /// Returns the failure of the first seed that finds the bug, if one does.

@@ -96,7 +96,7 @@ impl Audit {
                 let name = format!("{}/{}", workspace.owner, workspace.name);
                 Some((name, workspace.state == WorkspaceState::Deleted, workspace.id))
             }
-            Facts::Node(_) | Facts::Other => None,
+            Facts::Name(_) | Facts::Node(_) | Facts::Other => None,
         });
         let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
         for (name, deleted, id) in workspaces {

@@ -6,15 +6,23 @@ use serde::de::DeserializeOwned;
 use super::super::world::World;
 use crate::id::{NodeId, WorkspaceId};
 use crate::node::{NodeRecord, NodeState, NodeWish};
+use crate::published_name::{NameRecord, NameState};
 use crate::store::{Actor, Change, Rev};
 use crate::workspace::{WorkspaceRecord, WorkspaceState, WorkspaceWish};
 
 /// The facts of a record, by its kind. A new resource with a life of its own gets a variant.
 #[derive(Debug)]
 pub(super) enum Facts {
+    Name(NameFacts),
     Node(NodeFacts),
     Workspace(WorkspaceFacts),
     Other,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct NameFacts {
+    pub(super) workspace: WorkspaceId,
+    pub(super) state: NameState,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +59,8 @@ impl Facts {
             read(change).map(Self::Node)
         } else if change.key.kind == WorkspaceRecord::KIND {
             read(change).map(Self::Workspace)
+        } else if change.key.kind == NameRecord::KIND {
+            read(change).map(Self::Name)
         } else {
             Ok(Self::Other)
         }
@@ -59,6 +69,7 @@ impl Facts {
     /// Returns the kind and the state, where there is one.
     pub(super) const fn state(&self) -> Option<(&'static str, &'static str)> {
         match self {
+            Self::Name(name) => Some(("name", name.state.code())),
             Self::Node(node) => Some(("node", node.state.code())),
             Self::Workspace(workspace) => Some(("workspace", workspace.state.code())),
             Self::Other => None,
@@ -74,9 +85,29 @@ impl Facts {
                 workspace.follow(before, change)
             }
             (None, Self::Workspace(workspace)) => workspace.begin(),
+            (Some(Self::Name(before)), Self::Name(name)) => name.follow(before),
+            (None, Self::Name(name)) => name.begin(),
             (None | Some(Self::Other), Self::Other) => Ok(()),
             (Some(_), _) => Err(format!("I6: {} changes its kind", change.key)),
         }
+    }
+}
+
+impl NameFacts {
+    fn begin(&self) -> Result<(), String> {
+        match self.state {
+            NameState::Requested => Ok(()),
+            state => Err(format!("I1: the name of {} begins as {}", self.workspace, state.code())),
+        }
+    }
+
+    fn follow(&self, before: &Self) -> Result<(), String> {
+        let (from, to) = (before.state, self.state);
+        if from == to && !from.is_final() || from.next().contains(&to) {
+            return Ok(());
+        }
+        let (id, from, to) = (self.workspace, from.code(), to.code());
+        Err(format!("I5: the name of {id} goes from {from} to {to}"))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod end;
 mod facts;
+mod names;
 mod rules;
 mod settled;
 
@@ -97,6 +98,7 @@ impl Audit {
         }
         if self.world.take_dirty() || grown {
             self.machines()?;
+            self.zone_is_known()?;
         }
         Ok(())
     }
@@ -179,7 +181,8 @@ impl Audit {
         match &facts {
             Facts::Node(node) => node.as_the_world_is(&self.world, &change)?,
             Facts::Workspace(workspace) => workspace.as_the_world_is(before, &self.world, rev)?,
-            Facts::Other => {}
+            Facts::Name(_) if change.event == "name_published" => self.name_published(&change)?,
+            Facts::Name(_) | Facts::Other => {}
         }
         self.held(&change)?;
         self.capped(&change)?;

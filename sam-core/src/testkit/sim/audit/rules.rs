@@ -50,7 +50,7 @@ impl Audit {
         };
         let live = self.records.values().filter(|seen| match &seen.facts {
             Facts::Node(node) => node.state != NodeState::Deleted,
-            Facts::Workspace(_) | Facts::Other => false,
+            Facts::Name(_) | Facts::Workspace(_) | Facts::Other => false,
         });
         // The one that is being looked at is not among them yet.
         let live = live.count() + 1;

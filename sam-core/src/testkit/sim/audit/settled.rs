@@ -10,8 +10,12 @@ use crate::workspace::{WorkspaceState, WorkspaceWish};
 impl Audit {
     /// Tells what is still to come; `None` when everything is settled.
     pub(in super::super) fn unsettled(&self) -> Option<String> {
+        if self.world.lock().names_pending > 0 {
+            return Some("a name is still on its way into the DNS".to_owned());
+        }
         self.records.values().find_map(|seen| match &seen.facts {
             Facts::Workspace(workspace) => self.unsettled_workspace(workspace),
+            Facts::Name(name) => self.unsettled_name(name),
             Facts::Node(node) => self.unsettled_node(node),
             Facts::Other => None,
         })
@@ -20,7 +24,7 @@ impl Audit {
     fn node_of(&self, id: NodeId) -> Option<&NodeFacts> {
         match &self.records.get(&NodeRecord::key_of(id))?.facts {
             Facts::Node(node) => Some(node),
-            Facts::Workspace(_) | Facts::Other => None,
+            Facts::Name(_) | Facts::Workspace(_) | Facts::Other => None,
         }
     }
 
@@ -68,7 +72,7 @@ impl Audit {
             Facts::Workspace(workspace) => {
                 workspace.node == Some(node) && workspace.state != WorkspaceState::Deleted
             }
-            Facts::Node(_) | Facts::Other => false,
+            Facts::Name(_) | Facts::Node(_) | Facts::Other => false,
         })
     }
 
