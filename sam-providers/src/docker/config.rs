@@ -23,6 +23,9 @@ pub struct DockerConfig {
     /// The directory of the engine's computer that holds the sockets of `unix:` control URLs, and
     /// nothing else: containers see it, read-only, under the same path.
     pub control_dir: Option<PathBuf>,
+    /// Directories of the engine's computer that every node sees, read-only, under the same path:
+    /// such as those of repositories that are cloned from there.
+    pub shown: Vec<PathBuf>,
     /// The network of all nodes: made when it is absent, used as it is when somebody else made it.
     pub network: String,
     /// Variables of the node beside `SAM_NODE_ID`. They can be read by all who may ask the engine.
@@ -48,6 +51,7 @@ impl DockerConfig {
             node_command: vec![Self::PROGRAM.to_owned()],
             program: None,
             control_dir: None,
+            shown: Vec::new(),
             network: Self::NETWORK.to_owned(),
             environment: Vec::new(),
             extra_hosts: Vec::new(),
@@ -73,6 +77,13 @@ impl DockerConfig {
     #[must_use]
     pub fn with_control_dir(mut self, dir: PathBuf) -> Self {
         self.control_dir = Some(dir);
+        self
+    }
+
+    /// Shows one more directory of the engine's computer in every container, read-only.
+    #[must_use]
+    pub fn with_shown(mut self, dir: PathBuf) -> Self {
+        self.shown.push(dir);
         self
     }
 
@@ -126,6 +137,11 @@ impl DockerConfig {
                 self.control_dir.as_deref() == Some(Path::new("/")),
                 "control_dir is the whole computer",
                 "give the sockets a directory of their own",
+            ),
+            (
+                !self.shown.iter().all(|dir| dir.is_absolute() && dir != Path::new("/")),
+                "a directory to show is not absolute, or the whole computer",
+                ABSOLUTE,
             ),
             (!is_name(&self.network), "the network has no legal name", NAME),
             (!bounds.contains(&self.pids_max), "pids_max is out of bounds", PIDS),
@@ -244,6 +260,8 @@ mod tests {
             good.clone().with_program("target/sam".into()),
             good.clone().with_control_dir("run".into()),
             good.clone().with_control_dir("/".into()),
+            good.clone().with_shown("repos".into()),
+            good.clone().with_shown("/".into()),
             good.clone().with_network("-"),
             good.clone().with_pids_max(1),
             good.with_environment(vec![("A=B".to_owned(), String::new())]),

@@ -94,6 +94,12 @@ impl Local {
         if Mark::of_machine(key, Some(&volume.labels)).is_none() {
             return Err(bought(map::foreign("volume", key)));
         }
+        let first = self.client.create_container(key, body.clone()).await;
+        if matches!(first, Ok(Done::Conflict | Done::Yes)) {
+            return Ok(());
+        }
+        // Another process may have removed the network since: engines say so each in their own way.
+        self.ensure_network(&request.labels).await.map_err(bought)?;
         self.client.create_container(key, body).await.map_err(bought)?;
         Ok(())
     }
@@ -253,6 +259,10 @@ impl Local {
         if let Some(sockets) = self.sockets_of(&request.boot.control_url)? {
             mounts.push(mount(MountType::BIND, &sockets, &sockets));
         }
+        mounts.extend(self.config.shown.iter().map(|dir| {
+            let dir = dir.to_string_lossy();
+            mount(MountType::BIND, &dir, &dir)
+        }));
         Ok(HostConfig {
             // As a quota: as a number of processors, more than there are would be refused.
             cpu_period: Some(CPU_PERIOD),
@@ -334,7 +344,9 @@ mod tests {
 
     #[test]
     fn a_container_is_told_no_secret_and_all_limits() {
-        let config = DockerConfig::new("/run/docker.sock", "node").with_program("/bin/sam".into());
+        let config = DockerConfig::new("/run/docker.sock", "node")
+            .with_program("/bin/sam".into())
+            .with_shown("/srv/repos".into());
         let compute = compute(config);
         let body = compute.local.body(&request("http://h:1")).unwrap();
         assert!(!format!("{body:?}").contains("canary"));
@@ -346,7 +358,8 @@ mod tests {
         let shown: Vec<_> =
             mounts.iter().map(|m| (m.target.as_deref().unwrap(), m.read_only)).collect();
         let dir = node_dir(request("").key.as_str());
-        assert_eq!(shown, [(dir.as_str(), Some(false)), ("/usr/local/bin/sam", Some(true))]);
+        let program = ("/usr/local/bin/sam", Some(true));
+        assert_eq!(shown, [(dir.as_str(), Some(false)), program, ("/srv/repos", Some(true))]);
     }
 
     #[test]

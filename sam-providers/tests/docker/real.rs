@@ -31,7 +31,9 @@ fn boot_file(key: &str) -> String {
 }
 
 pub(crate) async fn a_node_has_its_limits_and_nothing_secret_to_inspect() {
-    let home = Home::of(config().with_pids_max(200));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("shown"), b"from this computer").unwrap();
+    let home = Home::of(config().with_pids_max(200).with_shown(dir.path().to_owned()));
     let request = home.request().with_size(Size::Small);
     let machine = home.compute.create_machine(&request).await.unwrap();
     assert!(!machine.addresses.is_empty(), "{machine:?}");
@@ -55,6 +57,10 @@ pub(crate) async fn a_node_has_its_limits_and_nothing_secret_to_inspect() {
     let text = String::from_utf8_lossy(&boot);
     assert!(text.contains(TOKEN) && text.contains("control.invalid"), "{text}");
     assert!(boot[100..107].ends_with(b"0600"), "only root of the container may read it");
+    let shown = file(key, &dir.path().join("shown").display().to_string()).await;
+    assert!(
+        shown.is_some_and(|archive| archive.windows(18).any(|text| text == b"from this computer"))
+    );
     home.close().await;
     // What was made with it went with it.
     docker.inspect_volume(key).await.unwrap_err();
