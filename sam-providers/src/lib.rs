@@ -9,6 +9,8 @@ mod archive;
 mod batch;
 #[cfg(any(feature = "postgres", feature = "system", feature = "testkit"))]
 mod deadline;
+#[cfg(feature = "hetzner")]
+pub mod hetzner;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "postgres")]

@@ -6,6 +6,8 @@
 //! everything that was exchanged.
 
 mod fault;
+#[cfg(feature = "hetzner")]
+pub mod hetzner;
 mod server;
 
 use std::fmt;
