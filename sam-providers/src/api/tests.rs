@@ -94,6 +94,8 @@ fn neither_the_credential_nor_a_body_is_told() {
     let answer = now(api.send(&Call::get("x", "/"))).unwrap();
     let unread = answer.read::<serde_json::Value>().unwrap_err();
     assert_eq!(unread.kind(), ErrorKind::Corrupt);
+    let call = Call::get("x", "/").with_header("x", "canary").with_body(&"canary");
+    assert!(!format!("{call:?}").contains("canary"), "{call:?}");
     for error in [refused, unread] {
         let told = format!("{error} {error:?} {api:?}");
         assert!(!told.contains("canary"), "{told}");

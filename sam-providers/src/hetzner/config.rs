@@ -47,9 +47,9 @@ pub struct HetznerConfig {
 impl HetznerConfig {
     /// Where Hetzner's interface is.
     pub const BASE_URL: &'static str = "https://api.hetzner.cloud/v1";
-    /// An image that every location has, with long support.
+    /// A system image with long support.
     pub const IMAGE: &'static str = "ubuntu-24.04";
-    /// Falkenstein: the largest location, and all types are there.
+    /// Falkenstein.
     pub const LOCATION: &'static str = "fsn1";
 
     /// Machines in one location, behind a firewall that lets nothing in: a node dials out.

@@ -217,7 +217,7 @@ impl HetznerCompute {
     ) -> Error {
         let error = error.with_retry(Retry::After(FAILED_WAIT));
         let gone = match self.delete_server(server, looks).await {
-            Ok(_) => self.delete(key).await,
+            Ok(_) => self.delete_within(key, looks).await,
             Err(error) => Err(error),
         };
         match gone {

@@ -17,19 +17,27 @@ const OPERATION: &str = "delete_machine";
 impl HetznerCompute {
     /// Deletes the machine of a key: the server, then what only goes once it is gone.
     pub(super) async fn delete(&self, key: &MachineKey) -> Result<Deletion> {
-        let mut looks = self.looks();
+        self.delete_within(key, &mut self.looks()).await
+    }
+
+    /// The same, in what is left of another call's time.
+    pub(super) async fn delete_within(
+        &self,
+        key: &MachineKey,
+        looks: &mut Looks<'_>,
+    ) -> Result<Deletion> {
         while let Some(server) = self.server_of(OPERATION, key).await? {
             if server.status != Server::DELETING {
-                self.delete_server(server.id, &mut looks).await?;
+                self.delete_server(server.id, looks).await?;
             }
             // What was deleted may be shown for a while.
             if !looks.pause().await {
                 return Ok(Deletion::InProgress);
             }
         }
-        let addresses = self.delete_addresses(OPERATION, key).await?;
-        let firewalls = self.delete_firewalls(OPERATION, key).await?;
-        Ok(if addresses && firewalls { Deletion::Gone } else { Deletion::InProgress })
+        self.delete_addresses(key).await?;
+        let gone = self.delete_firewalls(OPERATION, key).await?;
+        Ok(if gone { Deletion::Gone } else { Deletion::InProgress })
     }
 
     /// Deletes a server and waits for it; while another action runs on it, waits for that first.
@@ -52,13 +60,14 @@ impl HetznerCompute {
         }
     }
 
-    /// Deletes the addresses of a key that did not go with their server; `false` while some are left.
-    async fn delete_addresses(&self, operation: &'static str, key: &MachineKey) -> Result<bool> {
-        let left: Vec<PrimaryIp> = self.made_under(operation, key.as_str()).await?;
+    /// Deletes the addresses of a key that did not go with their server. One that is assigned to another
+    /// server by now is an error: a person has to say what shall become of it.
+    async fn delete_addresses(&self, key: &MachineKey) -> Result<()> {
+        let left: Vec<PrimaryIp> = self.made_under(OPERATION, key.as_str()).await?;
         for address in &left {
-            self.delete_thing(operation, "/primary_ips", &address.id.to_string()).await?;
+            self.delete_thing(OPERATION, "/primary_ips", &address.id.to_string()).await?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Deletes the firewall of a key; `false` while it is still on a server.

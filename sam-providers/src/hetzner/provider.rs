@@ -15,8 +15,8 @@ use crate::api::Call;
 #[async_trait]
 impl ComputeProvider for HetznerCompute {
     fn capabilities(&self) -> ComputeCapabilities {
-        // A create that was sent takes effect within the two minutes of the default: Hetzner answers in
-        // seconds, and its own gateway gives a request up after one minute.
+        // Nothing tells how late an order may still be carried out. Hetzner answers within seconds and the
+        // transport gives up after a minute: the two minutes of the default are twice that.
         ComputeCapabilities::minimal().with_power().with_volumes().with_owned().with_regions()
     }
 

@@ -59,6 +59,36 @@ pub(crate) fn a_failed_reply_to_what_was_done_is_made_up_for_by_adopting() {
     world.check();
 }
 
+pub(crate) fn what_fails_after_the_order_is_in_doubt_and_made_up_for() {
+    for (method, path) in
+        [("GET", "/v1/actions"), ("GET", "/v1/primary_ips"), ("PUT", "/v1/primary_ips")]
+    {
+        let world = World::bare();
+        let request = world.request();
+        let body = serde_json::json!({ "error": { "code": "forbidden", "message": "no" } });
+        world.fake.fail_next(method, path, Fault::Refuse(json(403, &body)));
+        let error = world.create(&request).unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Denied, Effect::Unknown), "{path}");
+        world.create(&request).unwrap();
+        assert_eq!(world.fake.with(|hetzner| hetzner.servers().len()), 1);
+        // Both addresses are marked by now, so they are found when they outlive the server.
+        let id = world.fake.with(|hetzner| hetzner.servers())[0].id;
+        world.fake.with(|hetzner| hetzner.keep_addresses_of(id));
+        world.delete(&request.key);
+        world.check();
+    }
+    // Trouble that may pass does not end the waiting.
+    let world = World::bare();
+    let request = world.request();
+    for _ in 0..3 {
+        world.fake.fail_next("GET", "/v1/actions", Fault::Cut);
+    }
+    world.create(&request).unwrap();
+    assert_eq!(world.fake.with(|hetzner| hetzner.servers())[0].status, "running");
+    world.delete(&request.key);
+    world.check();
+}
+
 pub(crate) fn wherever_a_creation_ends_the_next_one_finds_one_machine() {
     for polls in 0.. {
         let world = World::bare();
@@ -90,6 +120,34 @@ pub(crate) fn wherever_a_deletion_ends_the_next_one_finishes_it() {
         world.check();
         if done.is_some() {
             assert!(polls > 10, "there are more points than {polls} at which it can end");
+            return;
+        }
+    }
+}
+
+pub(crate) fn wherever_a_change_of_a_volume_ends_the_next_one_finishes_it() {
+    for polls in 0.. {
+        let world = World::bare();
+        let machine = world.request();
+        world.create(&machine).unwrap();
+        let volumes = world.compute.volumes().unwrap();
+        let asked = CreateVolume::new("data".to_owned(), 10, machine.labels.clone());
+        let mut done = drop_after(&world.clock, polls, volumes.create_volume(&asked)).is_some();
+        world.run(volumes.create_volume(&asked)).unwrap();
+        done &= drop_after(&world.clock, polls, volumes.attach("data", &machine.key)).is_some();
+        world.run(volumes.attach("data", &machine.key)).unwrap();
+        done &= drop_after(&world.clock, polls, volumes.detach("data")).is_some();
+        world.run(volumes.detach("data")).unwrap();
+        done &= drop_after(&world.clock, polls, volumes.grow("data", 20)).is_some();
+        assert_eq!(world.run(volumes.grow("data", 20)).unwrap().size_gib, 20);
+        let listed = world.run(volumes.list_volumes(&machine.labels)).unwrap();
+        assert_eq!(listed.len(), 1, "after {polls} polls: {listed:?}");
+        done &= drop_after(&world.clock, polls, volumes.delete_volume("data")).is_some();
+        world.run(volumes.delete_volume("data")).unwrap();
+        world.delete(&machine.key);
+        world.check();
+        if done {
+            assert!(polls > 5, "there are more points than {polls} at which it can end");
             return;
         }
     }

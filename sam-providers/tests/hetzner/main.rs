@@ -99,6 +99,7 @@ fn main() -> ExitCode {
     trials.extend(trials![
         create::a_reply_that_was_lost_is_made_up_for_by_adopting,
         create::a_failed_reply_to_what_was_done_is_made_up_for_by_adopting,
+        create::what_fails_after_the_order_is_in_doubt_and_made_up_for,
         create::wherever_a_creation_ends_the_next_one_finds_one_machine,
         create::wherever_a_deletion_ends_the_next_one_finishes_it,
         create::a_machine_that_is_not_listed_yet_is_not_made_twice,
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
         create::what_cannot_be_sent_is_refused_before_anything_is_bought,
         create::a_machine_is_made_as_it_was_configured,
         create::neither_token_is_shown_anywhere,
+        create::wherever_a_change_of_a_volume_ends_the_next_one_finishes_it,
         delete::a_machine_that_is_still_listed_is_not_gone,
         delete::addresses_and_firewalls_do_not_outlive_their_machine,
         delete::what_a_creation_left_behind_goes_with_the_key,

@@ -135,8 +135,12 @@ impl Contract {
         if schema.is_null() {
             return vec![format!("{name} takes no body")];
         }
-        match serde_json::from_slice(body) {
-            Ok(body) => self.fits(&format!("{name} request"), schema, &body),
+        match serde_json::from_slice::<Value>(body) {
+            Ok(body) => {
+                let mut all = self.fits(&format!("{name} request"), schema, &body);
+                all.extend(strange_members(schema, &body));
+                all
+            }
             Err(error) => vec![format!("the request's body is no JSON: {error}")],
         }
     }
@@ -173,6 +177,15 @@ impl Contract {
             .into_iter()
             .collect()
     }
+}
+
+/// Finds what vendors ignore in silence, and descriptions allow: a member with a mistake in its name.
+fn strange_members(schema: &Value, body: &Value) -> Vec<String> {
+    let (Some(known), Some(sent)) = (schema["properties"].as_object(), body.as_object()) else {
+        return Vec::new();
+    };
+    let strange = sent.keys().filter(|name| !known.contains_key(*name));
+    strange.map(|name| format!("the request has a member {name} that is not described")).collect()
 }
 
 /// A text of a path or a query as its schema means it.
