@@ -8,6 +8,7 @@
 //! `SAM_HETZNER_BASE_URL` sends it elsewhere. It refuses to start where an account holds more of it than
 //! one run can have left, or where the machine would cost more than [`PRICE_MICROS_MAX`] an hour.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,11 +68,18 @@ async fn run() -> Result<()> {
     let stack = Stack::new(Arc::clone(&clock) as _)
         .with_retry(RetryPolicy::default(), Arc::new(OsEntropy::new()));
     let compute = stack.compute(Arc::new(HetznerCompute::new(config, outside)));
-    check(&*compute, &*clock).await
+    check(&*compute, &*clock, &say).await
 }
 
+/// Told what goes on.
+type Say<'a> = &'a (dyn Fn(&str) + Sync);
+
 /// Tries a provider, and leaves nothing.
-pub(crate) async fn check(compute: &dyn ComputeProvider, clock: &dyn Clock) -> Result<()> {
+pub(crate) async fn check(
+    compute: &dyn ComputeProvider,
+    clock: &dyn Clock,
+    say: Say<'_>,
+) -> Result<()> {
     compute.verify_credentials().await?;
     let labels = Labels::default().with(Labels::INSTALLATION, INSTALLATION)?;
     let there = owned(compute, &labels).await?;
@@ -90,7 +98,7 @@ pub(crate) async fn check(compute: &dyn ComputeProvider, clock: &dyn Clock) -> R
     }
     let node = NodeId::new(clock.now(), &OsEntropy::new());
     let (key, volume) = (MachineKey::of(node), format!("{node}-v"));
-    let tried = try_out(compute, node, &volume, &labels).await;
+    let tried = try_out(compute, node, &volume, &labels, say).await;
     // Whatever happened: both are tried, and the first error is told.
     let volume_gone = delete_volume(compute, &volume).await;
     let machine_gone = delete_machine(compute, &key, clock).await;
@@ -107,6 +115,7 @@ async fn try_out(
     node: NodeId,
     volume: &str,
     labels: &Labels,
+    say: Say<'_>,
 ) -> Result<()> {
     let missing = |what| Error::new(ErrorKind::Bug, format!("there is no {what}"));
     let boot =
@@ -182,7 +191,7 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-#[expect(clippy::print_stdout, reason = "an example tells what it does")]
 fn say(text: &str) {
-    println!("{text}");
+    // Where nobody listens, nothing is lost.
+    let _written = std::io::stdout().write_all(format!("{text}\n").as_bytes());
 }

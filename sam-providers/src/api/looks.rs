@@ -74,15 +74,14 @@ mod tests {
         let mut pauses = Vec::new();
         loop {
             let mut pause = Box::pin(looks.pause());
-            match pause.as_mut().now_or_never() {
-                Some(again) => break assert!(!again, "no pause takes no time"),
-                None => {
-                    let wait = clock.next_deadline_in().unwrap();
-                    pauses.push(wait.as_millis());
-                    clock.advance(wait);
-                    assert_eq!(pause.as_mut().now_or_never(), Some(true));
-                }
+            if let Some(again) = pause.as_mut().now_or_never() {
+                assert!(!again, "no pause takes no time");
+                break;
             }
+            let wait = clock.next_deadline_in().unwrap();
+            pauses.push(wait.as_millis());
+            clock.advance(wait);
+            assert_eq!(pause.as_mut().now_or_never(), Some(true));
         }
         assert_eq!(pauses, [200, 400, 500, 500, 400]);
         assert_eq!(looks.elapsed(), millis(2_000));

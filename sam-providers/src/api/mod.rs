@@ -1,7 +1,7 @@
 //! What every adapter of a vendor's HTTP interface shares: one request with a credential, one answer or
 //! one error.
 //!
-//! An adapter says how its vendor refuses (a [`Dialect`]); what is the same at all of them is here: the
+//! An adapter says how its vendor refuses (a dialect); what is the same at all of them is here: the
 //! credential that is never shown, effects that are in doubt, limits that are kept, answers that are no
 //! JSON. Nothing is tried again here: the layers and the engine do that, who know what an effect allows.
 //!

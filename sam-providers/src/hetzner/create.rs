@@ -82,9 +82,9 @@ impl HetznerCompute {
 
     /// Returns where to try, in order, and with which type.
     async fn places(&self, request: &CreateMachine) -> Result<Vec<(String, SizeOffer)>> {
-        let allowed = &self.config.locations;
+        let allowed = self.allowed()?;
         let wanted = match &request.region {
-            None => allowed.clone(),
+            None => allowed.to_vec(),
             Some(region) if allowed.contains(region) => vec![region.clone()],
             Some(region) => return Err(no_location(region, allowed.iter().map(String::as_str))),
         };
@@ -101,11 +101,6 @@ impl HetznerCompute {
         }
         match refused {
             Some(error) if places.is_empty() => Err(error),
-            None if places.is_empty() => Err(Error::new(
-                ErrorKind::BadInput,
-                "no location is allowed, so no machine can be anywhere",
-            )
-            .with_hint("allow at least one location, such as fsn1")),
             _ => Ok(places),
         }
     }

@@ -4,12 +4,13 @@
 use http::Method;
 use sam_core::compute::{Deletion, MachineKey};
 use sam_core::{Error, ErrorKind, Result};
+use serde::de::IgnoredAny;
 
 use super::HetznerCompute;
 use super::actions::{Progress, in_doubt};
 use super::dialect::LOCKED;
 use super::find::absent;
-use super::wire::{Firewall, Nothing, PrimaryIp, Server, Started};
+use super::wire::{Firewall, PrimaryIp, Server, Started};
 use crate::api::{Call, Looks, segment};
 
 const OPERATION: &str = "delete_machine";
@@ -47,7 +48,7 @@ impl HetznerCompute {
             match absent(self.api.send(&call).await) {
                 Ok(None) => return Ok(Progress::Done),
                 Ok(Some(answer)) => {
-                    let started: Started<Nothing> = answer.read()?;
+                    let started: Started<IgnoredAny> = answer.read()?;
                     return self.finish(OPERATION, started.split().1, looks).await;
                 }
                 Err(error) if error.provider_code() == Some(LOCKED) => {

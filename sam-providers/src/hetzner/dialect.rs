@@ -78,10 +78,11 @@ fn of_code(refusal: Refusal, code: &str) -> Refusal {
             after(K::CapacityUnavailable, STOCK_WAIT)
                 .with_hint("it is sold out there: allow another location, or wait")
         }
-        "maintenance" | "robot_unavailable" => again(K::Unavailable),
         // Said with 422, but it is Hetzner's own trouble, and may have come late.
         "service_error" => again(K::Unavailable).with_effect(Effect::Unknown),
-        "server_error" | "unavailable" | "bad_gateway" => again(K::Unavailable),
+        "bad_gateway" | "maintenance" | "robot_unavailable" | "server_error" | "unavailable" => {
+            again(K::Unavailable)
+        }
         "timeout" => again(K::Timeout),
         // Its state forbids it, and stays until somebody changes that.
         "already_in_placement_group"

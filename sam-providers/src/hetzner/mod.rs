@@ -6,8 +6,8 @@
 //!
 //! Invariants:
 //! - Nothing is kept here but the list of types, for an hour: Hetzner is the truth.
-//! - Every wait is on the clock, and a call waits no longer than [`PATIENCE`]: less than the deadline of
-//!   the layer around it. What takes longer is looked at by the next call.
+//! - Every wait is on the clock, and a call waits for actions no longer than 20 s: less than the
+//!   deadline of the layer around it. What takes longer is looked at by the next call.
 //! - One attempt in each location that is allowed, and none elsewhere.
 //! - The token of the project and that of the first boot are in requests to Hetzner, and nowhere else.
 
@@ -28,7 +28,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sam_core::Result;
+use sam_core::{Error, ErrorKind, Result};
 
 pub use self::config::{HetznerConfig, InboundRule};
 use self::types::Types;
@@ -58,6 +58,15 @@ impl HetznerCompute {
         let base = config.base_url.clone();
         let api = Api::new("Hetzner", base, credential, dialect::dialect, outside);
         Self { api, config, types: Mutex::new(None) }
+    }
+
+    /// Returns where things may be, at least one location.
+    fn allowed(&self) -> Result<&[String]> {
+        if self.config.locations.is_empty() {
+            return Err(Error::new(ErrorKind::BadInput, "no location is allowed")
+                .with_hint("allow at least one, such as fsn1"));
+        }
+        Ok(&self.config.locations)
     }
 
     /// Starts the waiting of one call.

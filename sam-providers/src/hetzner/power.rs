@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use http::Method;
 use sam_core::compute::{MachineKey, Power, PowerControl};
 use sam_core::{Effect, Error, ErrorKind, Result};
+use serde::de::IgnoredAny;
 
 use super::HetznerCompute;
 use super::dialect::LOCKED;
-use super::wire::{Nothing, Server, Started};
+use super::wire::{Server, Started};
 use crate::api::{Call, Looks};
 
 const OPERATION: &str = "set_power";
@@ -65,7 +66,7 @@ impl HetznerCompute {
     async fn switch(&self, id: u64, verb: &str, looks: &mut Looks<'_>) -> Result<()> {
         let path = format!("/servers/{id}/actions/{verb}");
         let answer = self.api.send(&Call::new(OPERATION, Method::POST, path)).await?;
-        let started: Started<Nothing> = answer.read()?;
+        let started: Started<IgnoredAny> = answer.read()?;
         // One that goes on is seen by the state of the server.
         self.finish(OPERATION, started.split().1, looks).await.map(drop)
     }

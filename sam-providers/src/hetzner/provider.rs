@@ -26,7 +26,7 @@ impl ComputeProvider for HetznerCompute {
         let mut sizes = Vec::new();
         for size in [Size::Small, Size::Medium, Size::Large] {
             let mut refused = None;
-            for location in &self.config.locations {
+            for location in self.allowed()? {
                 match types.choose(&self.config, size, location) {
                     Ok(offer) => {
                         sizes.push(offer);

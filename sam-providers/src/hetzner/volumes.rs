@@ -8,12 +8,13 @@ use http::Method;
 use sam_core::compute::{Labels, MachineKey};
 use sam_core::volume::{CreateVolume, Volume, VolumeProvider};
 use sam_core::{Effect, Error, ErrorKind, Result, Retry};
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::HetznerCompute;
 use super::actions::{ACTION_FAILED, Progress, in_doubt};
 use super::dialect::LOCKED;
-use super::wire::{self, NewVolume, Nothing, OneVolume, Server, Started};
+use super::wire::{self, NewVolume, OneVolume, Server, Started};
 use crate::api::{Call, Looks, has_plain_ends, key_of, labels_of, micros, tags, taken};
 
 /// Smallest volume that Hetzner makes, in GiB; less is made as large.
@@ -29,7 +30,7 @@ impl VolumeProvider for HetznerCompute {
         const OPERATION: &str = "create_volume";
         check(request)?;
         let tags = tags(&request.labels, &request.key)?;
-        let location = self.config.locations.first().map_or("", String::as_str);
+        let location = self.allowed()?.first().map_or("", String::as_str);
         let size = request.size_gib.max(SIZE_GIB_MIN);
         let body = NewVolume { name: &request.key, size, location, labels: &tags };
         let call = Call::new(OPERATION, Method::POST, "/volumes").with_body(&body);
@@ -187,7 +188,7 @@ impl HetznerCompute {
     async fn change(&self, call: &Call, looks: &mut Looks<'_>) -> Result<Progress> {
         match self.api.send(call).await {
             Ok(answer) => {
-                let started: Started<Nothing> = answer.read()?;
+                let started: Started<IgnoredAny> = answer.read()?;
                 match self.finish(call.operation, started.split().1, looks).await? {
                     Progress::Done => Ok(Progress::Done),
                     Progress::Running => {

@@ -6,6 +6,7 @@
 use std::net::Ipv6Addr;
 
 use sam_core::compute::{Machine, MachineKey, Power};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Tags, key_of, labels_of, machine_key};
@@ -38,7 +39,7 @@ pub(super) struct Pagination {
 }
 
 /// Something that is listed page by page.
-pub(super) trait Listed: serde::de::DeserializeOwned + Send {
+pub(super) trait Listed: DeserializeOwned + Send {
     /// Its path.
     const PATH: &'static str;
     fn id(&self) -> u64;
@@ -168,7 +169,7 @@ pub(super) struct ActionError {
     pub(super) message: String,
 }
 
-/// What was started, with what was made.
+/// What was made, and what goes on for it. Where nothing is made, `T` is `IgnoredAny`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Started<T> {
     #[serde(flatten)]
@@ -184,9 +185,6 @@ impl<T> Started<T> {
         (self.made, self.action.into_iter().chain(self.next_actions).collect())
     }
 }
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Nothing {}
 
 #[derive(Debug, Deserialize)]
 pub(super) struct OneServer {
@@ -214,22 +212,18 @@ pub(super) struct ServerType {
     #[serde(default)]
     pub(super) deprecated: Option<bool>,
     #[serde(default)]
-    pub(super) deprecation: Option<Present>,
+    pub(super) deprecation: Option<IgnoredAny>,
     #[serde(default)]
     pub(super) prices: Vec<Price>,
     #[serde(default)]
     pub(super) locations: Vec<TypeLocation>,
 }
 
-/// Something whose presence alone says enough.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Present {}
-
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct TypeLocation {
     pub(super) name: String,
     #[serde(default)]
-    pub(super) deprecation: Option<Present>,
+    pub(super) deprecation: Option<IgnoredAny>,
     #[serde(default)]
     pub(super) available: Option<bool>,
 }

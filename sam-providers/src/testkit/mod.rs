@@ -35,6 +35,7 @@ pub trait Model: Send + 'static {
 
 /// One request and what was answered; the answer that a fault withheld is here, too.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Exchange {
     /// What was asked.
     pub request: Request<Bytes>,

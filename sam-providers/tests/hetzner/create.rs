@@ -12,7 +12,7 @@ use sam_providers::hetzner::InboundRule;
 use sam_providers::testkit::{Fault, json};
 
 use crate::drive::drop_after;
-use crate::world::{API_TOKEN, BOOT_TOKEN, INSTALLATION, World, config, user_data};
+use crate::world::{API_TOKEN, BOOT_TOKEN, INSTALLATION, Wired, World, config, user_data};
 
 /// Creates with a fault, through the layers, and sees that one machine came of it.
 fn create_with(fault: Fault) {
@@ -39,6 +39,22 @@ pub(crate) fn a_reply_that_was_lost_is_made_up_for_by_adopting() {
     create_with(Fault::DoAndCut);
     create_with(Fault::DoAndHang);
     create_with(Fault::Cut);
+}
+
+pub(crate) fn a_reply_that_breaks_off_on_the_wire_is_made_up_for() {
+    let world = Wired::new();
+    let (request, compute) = (world.request(), world.compute());
+    let create = || world.runtime.block_on(compute.create_machine(&request));
+    world.fake.fail_next("POST", "/v1/servers", Fault::DoAndCut);
+    let error = create().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown));
+    world.fake.fail_next("GET", "/v1/servers", Fault::DoAndCut);
+    let error = create().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::NotApplied));
+    create().unwrap();
+    assert_eq!(world.fake.with(|hetzner| hetzner.servers().len()), 1);
+    world.runtime.block_on(compute.delete_machine(&request.key)).unwrap();
+    assert_eq!(world.fake.left(), Vec::<String>::new());
 }
 
 pub(crate) fn a_failed_reply_to_what_was_done_is_made_up_for_by_adopting() {
@@ -228,7 +244,7 @@ pub(crate) fn a_limit_within_a_creation_is_waited_for() {
             world.clock.advance(Duration::from_secs(10));
         }
         assert_eq!(world.fake.with(|hetzner| hetzner.servers().len()), 2);
-        world.clock.advance(Duration::from_secs(60));
+        world.clock.advance(Duration::from_mins(1));
         world.delete(&request.key);
     }
     let refused = world.fake.exchanges();
@@ -341,7 +357,7 @@ pub(crate) fn a_machine_is_made_as_it_was_configured() {
 pub(crate) fn neither_token_is_shown_anywhere() {
     let world = World::stacked();
     let request = world.request();
-    let mut shown = format!("{:?} {} {:?}", world.compute, world.compute, config());
+    let mut shown = vec![format!("{:?} {} {:?}", world.compute, world.compute, config())];
     let said = format!("token {API_TOKEN} and {BOOT_TOKEN} are wrong");
     for status in [401, 403, 409, 422, 500] {
         let body = serde_json::json!({ "error": {
@@ -349,15 +365,16 @@ pub(crate) fn neither_token_is_shown_anywhere() {
         }});
         world.fake.fail_next("POST", "/v1/servers", Fault::Refuse(json(status, &body)));
         let error = world.create(&request).unwrap_err();
-        shown += &format!("{error} {error:?} {} {:?}", Report::new(&error), error.hint());
+        shown.push(format!("{error} {error:?} {} {:?}", Report::new(&error), error.hint()));
     }
     let machine = world.create(&request).unwrap();
     let owned =
         world.run(world.compute.owned().unwrap().list_owned(&ListOwned::default())).unwrap();
-    shown += &format!("{machine:?} {owned:?} {request:?} {:?}", user_data());
+    shown.push(format!("{machine:?} {owned:?} {request:?} {:?}", user_data()));
     for (id, server) in world.fake.with(|hetzner| hetzner.servers()).iter().enumerate() {
-        shown += &format!("{id} {} {:?}", server.name, server.labels);
+        shown.push(format!("{id} {} {:?}", server.name, server.labels));
     }
+    let shown = shown.join("\n");
     for token in [API_TOKEN, BOOT_TOKEN] {
         assert!(said.contains(token) && !shown.contains(token), "{token} is shown: {shown}");
     }

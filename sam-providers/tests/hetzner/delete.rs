@@ -15,12 +15,12 @@ pub(crate) fn a_machine_that_is_still_listed_is_not_gone() {
     let world = World::bare();
     let request = world.request();
     world.create(&request).unwrap();
-    world.fake.with(|hetzner| hetzner.set_list_lag(Duration::from_secs(60)));
-    world.clock.advance(Duration::from_secs(60));
+    world.fake.with(|hetzner| hetzner.set_list_lag(Duration::from_mins(1)));
+    world.clock.advance(Duration::from_mins(1));
     let deletion = world.run(world.compute.delete_machine(&request.key)).unwrap();
     assert_eq!(deletion, Deletion::InProgress, "the list shows it still");
     assert!(world.fake.with(|hetzner| hetzner.servers()).is_empty());
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let deletion = world.run(world.compute.delete_machine(&request.key)).unwrap();
     assert_eq!(deletion, Deletion::Gone);
     world.check();
@@ -194,7 +194,8 @@ pub(crate) fn a_machine_that_does_not_listen_is_switched_off() {
 }
 
 pub(crate) fn the_check_on_a_real_account_leaves_nothing_and_spends_little() {
-    let check = |world: &World| world.run(crate::live::check(&*world.compute, &world.clock));
+    let check =
+        |world: &World| world.run(crate::live::check(&*world.compute, &world.clock, &|_| ()));
     let world = World::stacked();
     check(&world).unwrap();
     assert_eq!(world.fake.count("POST", "/v1/servers/"), 2, "switched off and on");

@@ -4,13 +4,17 @@
 //! What needs the contracts is skipped by name where they are missing, and fails where
 //! `SAM_REQUIRE_PEERS=1`.
 
+#[cfg(test)]
 #[path = "../support/contract.rs"]
 mod contract;
+#[cfg(test)]
 #[path = "../support/drive.rs"]
 mod drive;
+#[cfg(test)]
 #[path = "../support/scenario.rs"]
 mod scenario;
 
+#[cfg(test)]
 #[path = "../../examples/live_hetzner.rs"]
 #[expect(dead_code, reason = "its main is for people with an account")]
 mod live;
@@ -62,10 +66,9 @@ macro_rules! with_contracts {
                     Ok(())
                 })
             } else {
-                let required = std::env::var_os("SAM_REQUIRE_PEERS").is_some_and(|value| value == "1");
                 Trial::test(name, || Err("there are no contracts beside the checkout".into()))
                     .with_kind("skipped: no contracts")
-                    .with_ignored_flag(!required)
+                    .with_ignored_flag(!contract::is_required())
             }
         }),+]
     };
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
     ]);
     trials.extend(trials![
         create::a_reply_that_was_lost_is_made_up_for_by_adopting,
+        create::a_reply_that_breaks_off_on_the_wire_is_made_up_for,
         create::a_failed_reply_to_what_was_done_is_made_up_for_by_adopting,
         create::what_fails_after_the_order_is_in_doubt_and_made_up_for,
         create::wherever_a_creation_ends_the_next_one_finds_one_machine,

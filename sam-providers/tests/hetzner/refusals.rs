@@ -23,8 +23,8 @@ fn errors_of(status: u16, body: &str) -> [Error; 2] {
         adapter(config(), http, &world.clock)
     };
     let volume = CreateVolume::new("data".to_owned(), 10, Labels::default());
-    let (looks, creates) = (asked(), asked());
-    let created = world.run(creates.volumes().unwrap().create_volume(&volume));
+    let (looks, makes) = (asked(), asked());
+    let created = world.run(makes.volumes().unwrap().create_volume(&volume));
     [world.run(looks.verify_credentials()).unwrap_err(), created.unwrap_err()]
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn the_list_of_types_is_read_again_after_an_hour_or_a_refusal() {
         offers(&world);
     }
     assert_eq!(reads(&world), 1);
-    world.clock.advance(Duration::from_mins(60));
+    world.clock.advance(Duration::from_hours(1));
     offers(&world);
     assert_eq!(reads(&world), 2);
     // It was retired since: Hetzner refuses it, and the next attempt knows better.

@@ -189,10 +189,10 @@ fn sound(fake: &Fake<HetznerModel>) -> Outcome {
 /// The adapter, a real transport, a socket, and the same Hetzner behind it.
 #[derive(Debug)]
 pub(crate) struct Wired {
-    fake: Fake<HetznerModel>,
+    pub(crate) fake: Fake<HetznerModel>,
     compute: Arc<dyn ComputeProvider>,
     keys: Keys,
-    runtime: tokio::runtime::Runtime,
+    pub(crate) runtime: tokio::runtime::Runtime,
     _served: Served,
 }
 

@@ -9,11 +9,18 @@ use sam_providers::testkit::Exchange;
 use serde_json::{Value, json};
 
 /// Where the contracts are, if they are: beside the checkout, or below `SAM_SHARED`.
+#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
 pub(crate) fn folder() -> Option<PathBuf> {
     let shared = std::env::var_os("SAM_SHARED").map(PathBuf::from);
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let folder = shared.unwrap_or_else(beside).join("contracts");
     folder.is_dir().then_some(folder)
+}
+
+/// Returns whether a test that needs the contracts fails where they are missing.
+#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
+pub(crate) fn is_required() -> bool {
+    std::env::var_os("SAM_REQUIRE_PEERS").is_some_and(|value| value == "1")
 }
 
 /// Reads a file of the contracts.
