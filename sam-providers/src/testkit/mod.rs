@@ -80,6 +80,11 @@ impl<M: Model> Fake<M> {
         self.lock().faults.add(method, path, fault);
     }
 
+    /// Forgets the faults that nobody has met yet.
+    pub fn forget_faults(&self) {
+        self.lock().faults = Faults::default();
+    }
+
     /// Returns how many faults nobody has met yet.
     pub fn faults_left(&self) -> usize {
         self.lock().faults.left()

@@ -339,11 +339,15 @@ pub(crate) fn a_machine_is_made_as_it_was_configured() {
     assert_eq!((&*server.image, &*server.server_type), ("debian-13", "cx43"));
     assert_eq!((server.firewalls, server.has_ipv4, &*server.location), (1, false, "fsn1"));
     assert_eq!(server.labels["sam-key"], request.key.as_str());
+    let asked = world.fake.exchanges().len();
+    assert!(asked <= 12, "a creation takes {asked} requests");
     assert_eq!(server.labels[Labels::INSTALLATION], INSTALLATION);
     assert!(server.user_data.contains(BOOT_TOKEN) && server.user_data.contains("control.example"));
     assert!(machine.addresses.iter().all(|address| address.ends_with("::1")), "{machine:?}");
     assert_eq!(machine.addresses.len(), 1);
     world.delete(&request.key);
+    let asked = world.fake.exchanges().len() - asked;
+    assert!(asked <= 10, "a deletion takes {asked} requests");
     world.check();
     let world = World::of(config().without_firewall());
     let request = world.request();

@@ -24,6 +24,8 @@ mod create;
 #[cfg(test)]
 mod delete;
 #[cfg(test)]
+mod life;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod scenarios;
@@ -125,6 +127,7 @@ fn main() -> ExitCode {
         delete::a_listing_is_whole_when_things_are_deleted_meanwhile,
         delete::a_machine_that_does_not_listen_is_switched_off,
         delete::the_check_on_a_real_account_leaves_nothing_and_spends_little,
+        life::whatever_fails_no_life_leaves_anything,
         refusals::pages_for_people_are_understood_by_their_status,
         refusals::a_wrong_token_is_told_from_a_wrong_address,
         refusals::an_account_that_is_full_says_so_and_keeps_nothing,
