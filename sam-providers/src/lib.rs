@@ -15,6 +15,8 @@ mod deadline;
 pub mod docker;
 #[cfg(any(feature = "blob", feature = "keys"))]
 mod hex;
+#[cfg(feature = "hetzner")]
+pub mod hetzner;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keys")]

@@ -347,6 +347,13 @@ impl Machine {
         self.power = power;
         self
     }
+
+    /// Sets the addresses it can be reached under, most useful first.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: Vec<String>) -> Self {
+        self.addresses = addresses;
+        self
+    }
 }
 
 /// How far a deletion is.
@@ -459,12 +466,30 @@ pub struct SizeOffer {
     pub memory_mib: u64,
     /// Price in millionths of the account's currency for an hour, where known.
     pub price_micros_per_hour: Option<u64>,
+    /// The provider's word that was asked for, where that is no longer sold and this stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 impl SizeOffer {
     /// Describes an offer without a price.
     pub const fn new(size: Size, provider_size: String, cpus: u32, memory_mib: u64) -> Self {
-        Self { size, provider_size, cpus, memory_mib, price_micros_per_hour: None }
+        let (price_micros_per_hour, replaces) = (None, None);
+        Self { size, provider_size, cpus, memory_mib, price_micros_per_hour, replaces }
+    }
+
+    /// Sets the price of an hour, in millionths of the account's currency.
+    #[must_use]
+    pub const fn with_price_micros_per_hour(mut self, price: Option<u64>) -> Self {
+        self.price_micros_per_hour = price;
+        self
+    }
+
+    /// Says what it stands in for.
+    #[must_use]
+    pub fn with_replaces(mut self, asked: Option<String>) -> Self {
+        self.replaces = asked;
+        self
     }
 }
 

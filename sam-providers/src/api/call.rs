@@ -1,6 +1,6 @@
 //! What is asked.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use http::Method;
@@ -10,8 +10,8 @@ use serde::Serialize;
 /// What stands for itself in a path or a query.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// One call of an interface.
-#[derive(Debug, Clone)]
+/// One call of an interface. Its `Debug` shows neither body nor headers: they hold secrets.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) operation: &'static str,
     pub(super) method: Method,
@@ -82,6 +82,12 @@ impl Call {
     /// Returns whether it changes nothing.
     pub(super) fn only_looks(&self) -> bool {
         self.method.is_safe()
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({} {} {})", self.operation, self.method, self.target)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What every adapter of a vendor's HTTP interface shares: one request with a credential, one answer or
 //! one error.
 //!
-//! An adapter says how its vendor refuses (a [`Dialect`]); what is the same at all of them is here: the
+//! An adapter says how its vendor refuses (a dialect); what is the same at all of them is here: the
 //! credential that is never shown, effects that are in doubt, limits that are kept, answers that are no
 //! JSON. Nothing is tried again here: the layers and the engine do that, who know what an effect allows.
 //!
@@ -12,8 +12,11 @@
 
 mod base_url;
 mod call;
+mod looks;
 mod refusal;
+mod tags;
 mod user_data;
+mod words;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,8 +32,13 @@ use serde::de::DeserializeOwned;
 
 pub use self::base_url::BaseUrl;
 pub(crate) use self::call::{Call, segment};
+pub(crate) use self::looks::{Looks, Pace};
 pub(crate) use self::refusal::{Refusal, retry_after};
+pub(crate) use self::tags::{
+    KEY_LABEL, Tags, has_plain_ends, key_of, labels_of, machine_key, tags, taken,
+};
 pub use self::user_data::UserData;
+pub(crate) use self::words::{micros, nearest};
 
 /// Longest time that an announced limit is kept; a vendor that says more is asked again after this.
 const HOLD_MAX: Duration = Duration::from_mins(10);

@@ -80,7 +80,7 @@ impl Refusal {
         self
     }
 
-    /// Says whether it may have happened all the same, where the status says otherwise.
+    /// Says whether a change may have happened all the same, where the status says otherwise.
     #[must_use]
     pub(crate) const fn with_effect(mut self, effect: Effect) -> Self {
         self.effect = Some(effect);
@@ -103,11 +103,11 @@ impl Refusal {
     ) -> Error {
         // A refusal did nothing. Trouble on the way may have come after it was done.
         let in_doubt = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
-        let effect = self.effect.unwrap_or(if in_doubt && !call.only_looks() {
-            Effect::Unknown
-        } else {
-            Effect::NotApplied
-        });
+        let said = if in_doubt { Effect::Unknown } else { Effect::NotApplied };
+        let effect = match self.effect {
+            _ if call.only_looks() => Effect::NotApplied,
+            known => known.unwrap_or(said),
+        };
         let code = self.code.unwrap_or_else(|| status.as_str().to_owned());
         let message = sentence(vendor, status, self.sentence.as_deref(), secret);
         let mut error = Error::new(self.kind, message)

@@ -46,13 +46,13 @@ fn a_call_carries_path_query_body_and_credential() {
 
 #[test]
 fn what_may_have_happened_is_told_from_what_did_not() {
+    use Effect::{NotApplied, Unknown};
     let effect = |method: Method, status: u16| {
         let (api, ..) = api(ScriptedHttp::new().answer(status, "no"));
         let error = now(api.send(&Call::new("x", method, "/"))).unwrap_err();
         assert_eq!(error.provider_code(), Some(status.to_string().as_str()));
         (error.kind(), error.effect())
     };
-    use Effect::{NotApplied, Unknown};
     assert_eq!(effect(Method::POST, 500), (ErrorKind::Unavailable, Unknown));
     assert_eq!(effect(Method::POST, 504), (ErrorKind::Timeout, Unknown));
     assert_eq!(effect(Method::DELETE, 408), (ErrorKind::Timeout, Unknown));
@@ -94,6 +94,8 @@ fn neither_the_credential_nor_a_body_is_told() {
     let answer = now(api.send(&Call::get("x", "/"))).unwrap();
     let unread = answer.read::<serde_json::Value>().unwrap_err();
     assert_eq!(unread.kind(), ErrorKind::Corrupt);
+    let call = Call::get("x", "/").with_header("x", "canary").with_body(&"canary");
+    assert!(!format!("{call:?}").contains("canary"), "{call:?}");
     for error in [refused, unread] {
         let told = format!("{error} {error:?} {api:?}");
         assert!(!told.contains("canary"), "{told}");

@@ -11,7 +11,9 @@ use sam_core::{Result, Secret};
 /// What comes out holds the single-use token, so it is a secret; adapters give it to the vendor and to
 /// nobody else.
 #[derive(Clone)]
-pub struct UserData(Arc<dyn Fn(&BootData) -> Result<Secret<String>> + Send + Sync>);
+pub struct UserData(Arc<Render>);
+
+type Render = dyn Fn(&BootData) -> Result<Secret<String>> + Send + Sync;
 
 impl UserData {
     /// Makes user data by a function.

@@ -6,6 +6,8 @@
 //! everything that was exchanged.
 
 mod fault;
+#[cfg(feature = "hetzner")]
+pub mod hetzner;
 mod server;
 
 use std::fmt;
@@ -33,6 +35,7 @@ pub trait Model: Send + 'static {
 
 /// One request and what was answered; the answer that a fault withheld is here, too.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Exchange {
     /// What was asked.
     pub request: Request<Bytes>,
@@ -75,6 +78,11 @@ impl<M: Model> Fake<M> {
     /// Lets the next request whose method and path begin so meet a fault. Several are used in order.
     pub fn fail_next(&self, method: &str, path: &str, fault: Fault) {
         self.lock().faults.add(method, path, fault);
+    }
+
+    /// Forgets the faults that nobody has met yet.
+    pub fn forget_faults(&self) {
+        self.lock().faults = Faults::default();
     }
 
     /// Returns how many faults nobody has met yet.

@@ -90,7 +90,7 @@ async fn answer<M: Model>(
     let request = Request::from_parts(parts, body.to_bytes());
     match fake.exchange(&request) {
         Outcome::Whole(response) => Ok(response.map(whole)),
-        Outcome::Cut(response) => Ok(response.map(half)),
+        Outcome::Cut(response) => Ok(response.map(|body| half(&body))),
         Outcome::Silent => std::future::pending().await,
     }
 }
@@ -100,7 +100,7 @@ fn whole(body: Bytes) -> Body {
 }
 
 /// Half of a body, and then a failure, at which the connection is closed.
-fn half(body: Bytes) -> Body {
+fn half(body: &Bytes) -> Body {
     let first = body.slice(..body.len() / 2);
     let broken = Err(io::Error::from(io::ErrorKind::ConnectionReset));
     StreamBody::new(stream::iter([Ok(Frame::data(first)), broken]).boxed())

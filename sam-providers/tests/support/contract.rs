@@ -9,11 +9,18 @@ use sam_providers::testkit::Exchange;
 use serde_json::{Value, json};
 
 /// Where the contracts are, if they are: beside the checkout, or below `SAM_SHARED`.
+#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
 pub(crate) fn folder() -> Option<PathBuf> {
     let shared = std::env::var_os("SAM_SHARED").map(PathBuf::from);
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let folder = shared.unwrap_or_else(beside).join("contracts");
     folder.is_dir().then_some(folder)
+}
+
+/// Returns whether a test that needs the contracts fails where they are missing.
+#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
+pub(crate) fn is_required() -> bool {
+    std::env::var_os("SAM_REQUIRE_PEERS").is_some_and(|value| value == "1")
 }
 
 /// Reads a file of the contracts.
@@ -135,8 +142,12 @@ impl Contract {
         if schema.is_null() {
             return vec![format!("{name} takes no body")];
         }
-        match serde_json::from_slice(body) {
-            Ok(body) => self.fits(&format!("{name} request"), schema, &body),
+        match serde_json::from_slice::<Value>(body) {
+            Ok(body) => {
+                let mut all = self.fits(&format!("{name} request"), schema, &body);
+                all.extend(strange_members(schema, &body));
+                all
+            }
             Err(error) => vec![format!("the request's body is no JSON: {error}")],
         }
     }
@@ -173,6 +184,15 @@ impl Contract {
             .into_iter()
             .collect()
     }
+}
+
+/// Finds what vendors ignore in silence, and descriptions allow: a member with a mistake in its name.
+fn strange_members(schema: &Value, body: &Value) -> Vec<String> {
+    let (Some(known), Some(sent)) = (schema["properties"].as_object(), body.as_object()) else {
+        return Vec::new();
+    };
+    let strange = sent.keys().filter(|name| !known.contains_key(*name));
+    strange.map(|name| format!("the request has a member {name} that is not described")).collect()
 }
 
 /// A text of a path or a query as its schema means it.
