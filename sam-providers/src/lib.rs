@@ -7,7 +7,9 @@ pub mod api;
 mod archive;
 #[cfg(feature = "postgres")]
 mod batch;
-#[cfg(any(feature = "postgres", feature = "system", feature = "testkit"))]
+#[cfg(feature = "cloudflare")]
+pub mod cloudflare;
+#[cfg(any(feature = "postgres", feature = "rfc2136", feature = "system", feature = "testkit"))]
 mod deadline;
 #[cfg(feature = "http")]
 pub mod http;
@@ -17,9 +19,13 @@ pub mod postgres;
 pub mod process;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod retention;
+#[cfg(feature = "rfc2136")]
+pub mod rfc2136;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "system")]
 pub mod system;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+#[cfg(any(feature = "cloudflare", feature = "rfc2136"))]
+mod zone;
