@@ -29,3 +29,8 @@ pub mod system;
 pub mod testkit;
 #[cfg(any(feature = "cloudflare", feature = "rfc2136"))]
 mod zone;
+
+/// The guide's code, compiled.
+#[cfg(all(doctest, feature = "cloudflare", feature = "rfc2136"))]
+#[doc = include_str!("../../docs/guide/dns.md")]
+struct GuideToNames;

@@ -112,35 +112,36 @@ mod tests {
         RecordKey::new(name.parse().unwrap(), record_type)
     }
 
-    fn v4(last: u8) -> Option<RecordValue> {
-        Some(RecordValue::A([192, 0, 2, last].into()))
+    fn v4(last: u8) -> RecordValue {
+        RecordValue::A([192, 0, 2, last].into())
     }
 
     #[test]
     fn records_become_sets_with_the_shortest_time() {
         let mut sets = Sets::default();
         for (last, ttl) in [(1, 300), (2, 60), (2, 7_200)] {
-            sets.add(key("a.example.com", RecordType::A), v4(last), ttl);
+            sets.add(key("a.example.com", RecordType::A), Some(v4(last)), ttl);
         }
         let set = sets.one(&key("a.example.com", RecordType::A)).unwrap().unwrap();
         assert_eq!((set.values().len(), set.ttl().as_secs()), (2, 60));
         let mut sets = Sets::default();
-        sets.add(key("a.example.com", RecordType::A), v4(1), 5);
-        sets.add(key("b.example.com", RecordType::A), v4(1), 604_800);
+        sets.add(key("a.example.com", RecordType::A), Some(v4(1)), 5);
+        sets.add(key("b.example.com", RecordType::A), Some(v4(1)), 604_800);
         let page = sets.page(&ListRecords::new("example.com".parse().unwrap()));
-        let ttls: Vec<_> = page.items.iter().map(|set| set.ttl()).collect();
+        let ttls: Vec<_> = page.items.iter().map(RecordSet::ttl).collect();
         assert_eq!(ttls, [Ttl::MIN, Ttl::MAX]);
     }
 
     #[test]
     fn what_cannot_be_told_is_an_error_by_itself_and_left_out_of_lists() {
-        let mut sets = || {
+        let sets = || {
             let mut sets = Sets::default();
             let foreign = key("a.example.com", RecordType::Txt);
             sets.add(foreign.clone(), None, 60);
             sets.add(foreign, RecordValue::txt("x").ok(), 60);
-            (0..17).for_each(|last| sets.add(key("b.example.com", RecordType::A), v4(last), 60));
-            sets.add(key("c.example.com", RecordType::A), v4(1), 60);
+            (0..17)
+                .for_each(|last| sets.add(key("b.example.com", RecordType::A), Some(v4(last)), 60));
+            sets.add(key("c.example.com", RecordType::A), Some(v4(1)), 60);
             sets
         };
         for foreign in [key("a.example.com", RecordType::Txt), key("b.example.com", RecordType::A)]
@@ -160,10 +161,10 @@ mod tests {
             let mut sets = Sets::default();
             for index in 0..250 {
                 let name = format!("n{index}.w.example.com");
-                sets.add(key(&name, RecordType::A), v4(1), 60);
-                sets.add(key(&name, RecordType::A), v4(2), 60);
+                sets.add(key(&name, RecordType::A), Some(v4(1)), 60);
+                sets.add(key(&name, RecordType::A), Some(v4(2)), 60);
             }
-            sets.add(key("nw.example.com", RecordType::A), v4(1), 60);
+            sets.add(key("nw.example.com", RecordType::A), Some(v4(1)), 60);
             let page = sets.page(&query);
             found.extend(page.items);
             match page.next {

@@ -119,8 +119,8 @@ impl Client {
         let call = match (&*changes.deletes, &*changes.patches, &*changes.posts) {
             ([], [], []) => return Ok(()),
             ([delete], [], []) => Call::new(operation, Method::DELETE, of(&delete.id)),
-            ([], [patch], []) => {
-                Call::new(operation, Method::PATCH, of(&patch.id)).with_body(&patch.to)
+            ([], [change], []) => {
+                Call::new(operation, Method::PATCH, of(&change.id)).with_body(&change.to)
             }
             ([], [], [post]) => Call::new(operation, Method::POST, path).with_body(post),
             _ if changes.len() > CHANGES_MAX => {

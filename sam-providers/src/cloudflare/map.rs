@@ -47,7 +47,7 @@ struct WireError {
     #[serde(default)]
     message: String,
     #[serde(default)]
-    error_chain: Vec<WireError>,
+    error_chain: Vec<Self>,
 }
 
 /// Reads an answer as Cloudflare means it: `success` decides, whatever the status.

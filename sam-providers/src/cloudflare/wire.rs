@@ -29,14 +29,15 @@ impl ResultInfo {
 
 /// What comes back for something that was deleted or changed together; nothing of it is needed.
 #[derive(Debug, Deserialize)]
-pub(super) struct Ignored {}
+#[serde(transparent)]
+pub(super) struct Ignored(serde::de::IgnoredAny);
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Record {
     pub(super) id: String,
     name: String,
     #[serde(rename = "type")]
-    record_type: String,
+    code: String,
     content: Option<String>,
     #[serde(default)]
     pub(super) proxied: Option<bool>,
@@ -46,14 +47,14 @@ pub(super) struct Record {
 impl Record {
     /// Returns the name and the type, if both are such as SAM puts.
     pub(super) fn key(&self) -> Option<RecordKey> {
-        let record_type = RecordType::from_code(&self.record_type)?;
+        let record_type = RecordType::from_code(&self.code)?;
         Some(RecordKey::new(self.name.parse().ok()?, record_type))
     }
 
     /// Returns the value; `None` for one that SAM never puts.
     pub(super) fn value(&self) -> Option<RecordValue> {
         let content = self.content.as_deref()?;
-        match RecordType::from_code(&self.record_type)? {
+        match RecordType::from_code(&self.code)? {
             RecordType::A => content.parse().ok().map(RecordValue::A),
             RecordType::Aaaa => content.parse().ok().map(RecordValue::Aaaa),
             RecordType::Cname => content.parse().ok().map(RecordValue::Cname),

@@ -44,7 +44,7 @@ pub(crate) struct Zone {
     pub(crate) fake: Fake<CloudflareModel>,
     pub(crate) dns: Arc<Cloudflare>,
     pub(crate) clock: ManualClock,
-    _socket: Option<(Served, tokio::runtime::Runtime)>,
+    socket: Option<(Served, tokio::runtime::Runtime)>,
 }
 
 pub(crate) fn config() -> CloudflareConfig {
@@ -100,7 +100,7 @@ impl Zone {
             (Outside::new(Arc::new(fake.clone()), Arc::new(clock.clone())), config, None)
         };
         let dns = Arc::new(Cloudflare::new(config, outside));
-        Self { fake, dns, clock, _socket: socket }
+        Self { fake, dns, clock, socket }
     }
 
     /// Runs something to its end, and moves the clock when nothing else moves.
@@ -195,7 +195,7 @@ impl DnsHarness for Zone {
 
 impl Harness for Zone {
     fn block_on(&self, case: BoxFuture<'_, Outcome>) -> Outcome {
-        let outcome = match &self._socket {
+        let outcome = match &self.socket {
             None => self.run(case),
             Some((_, runtime)) => {
                 #[expect(clippy::disallowed_methods, reason = "the deadline of a test")]

@@ -131,7 +131,7 @@ pub(crate) fn records_that_sam_never_puts_are_left_alone() {
     zone.plant(&json!({ "type": "A", "name": "not a name.example.com", "content": "192.0.2.9" }));
     let a = set("a.example.com", [v4(1)]);
     zone.run(zone.dns.put_record(&a)).unwrap();
-    assert_eq!(zone.listed("example.com"), [a.clone()]);
+    assert_eq!(zone.listed("example.com"), std::slice::from_ref(&a));
     let error = zone.run(zone.dns.put_record(&set("b.example.com", [cname("c.example.com")])));
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Conflict);
     zone.run(zone.dns.delete_record(a.key())).unwrap();

@@ -9,6 +9,7 @@ use sam_providers::testkit::Exchange;
 use serde_json::{Value, json};
 
 /// Where the contracts are, if they are: beside the checkout, or below `SAM_SHARED`.
+#[expect(clippy::disallowed_methods, reason = "where the contracts are")]
 pub(crate) fn folder() -> Option<PathBuf> {
     let shared = std::env::var_os("SAM_SHARED").map(PathBuf::from);
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");

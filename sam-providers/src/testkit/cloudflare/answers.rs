@@ -60,7 +60,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Bytes> {
     crate::testkit::json(status, &body)
 }
 
-pub(super) fn result(result: Value) -> Answered {
+pub(super) fn result(result: &Value) -> Answered {
     Answered(json!({ "success": true, "errors": [], "messages": [], "result": result }))
 }
 
@@ -82,7 +82,7 @@ pub(super) fn listed(
         "total_count": total,
         "total_pages": total.div_ceil(per_page),
     });
-    let Answered(mut body) = result(Value::Array(shown));
+    let Answered(mut body) = result(&Value::Array(shown));
     body["result_info"] = info;
     Answered(body)
 }

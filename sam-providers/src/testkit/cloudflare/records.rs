@@ -15,7 +15,7 @@ const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     id: String,
-    record_type: String,
+    sort: String,
     name: String,
     content: String,
     proxied: bool,
@@ -32,7 +32,7 @@ impl Record {
         let text = |member: &str| record[member].as_str().unwrap_or_default().to_owned();
         Self {
             id: id(serial),
-            record_type: text("type"),
+            sort: text("type"),
             name: text("name"),
             content: text("content"),
             proxied: record["proxied"].as_bool().unwrap_or_default(),
@@ -53,11 +53,11 @@ impl Record {
     }
 
     fn can_be_proxied(&self) -> bool {
-        matches!(&*self.record_type, "A" | "AAAA" | "CNAME")
+        matches!(&*self.sort, "A" | "AAAA" | "CNAME")
     }
 
     pub(super) fn show(&self, bare_texts: bool, floats: bool) -> Value {
-        let content = if self.record_type == "TXT" && bare_texts {
+        let content = if self.sort == "TXT" && bare_texts {
             let text = self.content.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
             text.unwrap_or(&self.content).replace("\\\"", "\"").replace("\\\\", "\\")
         } else {
@@ -67,7 +67,7 @@ impl Record {
         let ttl = if floats { format!("{}.0", self.ttl) } else { self.ttl.to_string() };
         json!({
             "id": self.id,
-            "type": self.record_type,
+            "type": self.sort,
             "name": self.name,
             "content": content,
             "proxiable": self.can_be_proxied(),
@@ -86,7 +86,7 @@ impl Record {
         query.iter().all(|(member, value)| match member.as_str() {
             "name" | "name.exact" => self.name == *value,
             "name.endswith" => self.name.ends_with(value),
-            "type" => self.record_type == *value,
+            "type" => self.sort == *value,
             _ => true,
         })
     }
@@ -96,17 +96,17 @@ impl Record {
         if self.name != other.name {
             return None;
         }
-        if self.record_type == other.record_type && self.content == other.content {
+        if self.sort == other.sort && self.content == other.content {
             return Some(Refusal::RecordIdentical);
         }
         // Texts and the like may stand beside an alias here.
         let both = self.can_be_proxied() && other.can_be_proxied();
-        let alias = self.record_type == "CNAME" || other.record_type == "CNAME";
+        let alias = self.sort == "CNAME" || other.sort == "CNAME";
         (both && alias).then_some(Refusal::HostTaken)
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        let fits = match &*self.record_type {
+        let fits = match &*self.sort {
             "A" => self.content.parse::<Ipv4Addr>().is_ok(),
             "AAAA" => self.content.parse::<Ipv6Addr>().is_ok(),
             "CNAME" => !self.content.is_empty() && self.content != self.name,
@@ -132,7 +132,7 @@ impl Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record {} {} {}", self.record_type, self.name, self.content)
+        write!(f, "record {} {} {}", self.sort, self.name, self.content)
     }
 }
 
@@ -197,7 +197,7 @@ impl Edit<'_> {
     /// Sets the members that a body has, and holds the record against the rules and the others.
     fn change(&self, record: &mut Record, body: &Value) -> Result<(), Refusal> {
         let text = |member: &str| body[member].as_str().map(str::to_owned);
-        record.record_type = text("type").unwrap_or(std::mem::take(&mut record.record_type));
+        record.sort = text("type").unwrap_or(std::mem::take(&mut record.sort));
         if let Some(name) = text("name") {
             // A name outside the zone is taken for one below it, as the real one does.
             let name = name.to_ascii_lowercase();
@@ -205,7 +205,7 @@ impl Edit<'_> {
             record.name = if within { name } else { format!("{name}.{}", self.zone) };
         }
         if let Some(content) = text("content") {
-            let bare = record.record_type == "TXT" && !content.starts_with('"');
+            let bare = record.sort == "TXT" && !content.starts_with('"');
             record.content = if bare {
                 format!("\"{}\"", content.replace('\\', "\\\\").replace('"', "\\\""))
             } else {
