@@ -9,7 +9,15 @@ mod archive;
 mod batch;
 #[cfg(feature = "blob")]
 pub mod blob;
-#[cfg(any(feature = "docker", feature = "postgres", feature = "system", feature = "testkit"))]
+#[cfg(feature = "cloudflare")]
+pub mod cloudflare;
+#[cfg(any(
+    feature = "docker",
+    feature = "postgres",
+    feature = "rfc2136",
+    feature = "system",
+    feature = "testkit"
+))]
 mod deadline;
 #[cfg(feature = "docker")]
 pub mod docker;
@@ -29,9 +37,18 @@ pub mod postgres;
 pub mod process;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod retention;
+#[cfg(feature = "rfc2136")]
+pub mod rfc2136;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "system")]
 pub mod system;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+#[cfg(any(feature = "cloudflare", feature = "rfc2136"))]
+mod zone;
+
+/// The guide's code, compiled.
+#[cfg(all(doctest, feature = "cloudflare", feature = "rfc2136"))]
+#[doc = include_str!("../../docs/guide/dns.md")]
+struct GuideToNames;

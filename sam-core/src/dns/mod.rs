@@ -6,6 +6,7 @@
 mod forward;
 mod memory;
 mod name;
+mod names;
 mod owned;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 
 pub use self::memory::MemoryDns;
 pub use self::name::{ParseRecordNameError, RecordName};
+pub use self::names::InstallationNames;
 pub use self::owned::OwnedNames;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Page;

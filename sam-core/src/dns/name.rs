@@ -33,6 +33,11 @@ impl RecordName {
         &self.0
     }
 
+    /// Puts labels in front of a name. The caller answers for their form and for the length.
+    pub(super) fn below(base: &Self, labels: &str) -> Self {
+        Self(format!("{labels}.{base}"))
+    }
+
     /// Returns whether it is `zone` itself or lies below it.
     pub fn is_within(&self, zone: &Self) -> bool {
         match self.0.strip_suffix(zone.as_str()) {

@@ -5,6 +5,8 @@
 //! A model is a plain state machine ([`Model`]); [`Fake`] gives it a lock, a clock, faults and a record of
 //! everything that was exchanged.
 
+#[cfg(feature = "cloudflare")]
+mod cloudflare;
 mod fault;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
@@ -20,6 +22,8 @@ use sam_core::Result;
 use sam_core::http::HttpTransport;
 use sam_core::time::{Clock, Timestamp};
 
+#[cfg(feature = "cloudflare")]
+pub use self::cloudflare::CloudflareModel;
 pub use self::fault::Fault;
 use self::fault::{Faults, Outcome, cut_off};
 pub use self::server::Served;

@@ -75,7 +75,8 @@ impl Contract {
             let schema = &operation["path"][&member]["schema"];
             if schema.is_object() {
                 let place = format!("{name} path {member}");
-                all.extend(self.fits(&place, schema, &typed(schema, &text)));
+                let value = typed(self.resolved(schema), &text);
+                all.extend(self.fits(&place, schema, &value));
             }
         }
         all.extend(self.check_query(&name, &operation, uri.query().unwrap_or_default()));
@@ -121,7 +122,8 @@ impl Contract {
             let schema = &operation["query"][&key]["schema"];
             if schema.is_object() {
                 let place = format!("{name} query {key}");
-                all.extend(self.fits(&place, schema, &typed(schema, &decoded(text))));
+                let value = typed(self.resolved(schema), &decoded(text));
+                all.extend(self.fits(&place, schema, &value));
             } else {
                 all.push(format!("{name} has no query member {key}"));
             }
@@ -170,6 +172,12 @@ impl Contract {
             Ok(body) => self.fits(&format!("{name} {status}"), schema, &body),
             Err(error) => vec![format!("the answer is no JSON: {error}")],
         }
+    }
+
+    /// The schema that another one only names.
+    fn resolved<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        let named = schema["$ref"].as_str().and_then(|at| at.strip_prefix('#'));
+        named.and_then(|at| self.document.pointer(at)).unwrap_or(schema)
     }
 
     fn fits(&mut self, place: &str, schema: &Value, value: &Value) -> Vec<String> {
