@@ -34,19 +34,30 @@ pub struct FileKeysConfig {
     pub algorithm: SigningAlgorithm,
     /// What wraps the keys in the file.
     pub protection: Arc<dyn RingProtection>,
+    /// Whether a ring is made where there is none.
+    pub makes: bool,
 }
 
 impl FileKeysConfig {
     /// Keeps the ring in a file that only its rights protect; a new one signs `EdDSA`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let protection = Arc::new(Unprotected);
-        Self { path: path.into(), algorithm: SigningAlgorithm::EdDsa, protection }
+        let algorithm = SigningAlgorithm::EdDsa;
+        Self { path: path.into(), algorithm, protection, makes: true }
     }
 
     /// Sets what the first key of a new ring signs with.
     #[must_use]
     pub fn with_algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
         self.algorithm = algorithm;
+        self
+    }
+
+    /// Makes no ring where there is none: for a host whose store holds sealed secrets already, which a
+    /// new ring would not open.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.makes = false;
         self
     }
 
@@ -83,12 +94,14 @@ impl FileKeys {
     ///
     /// # Errors
     /// `Denied` when the file or its directory is open to others or not ours; `Corrupt` when the
-    /// file is damaged or newer; `BadInput` when something else wraps its keys; `Unavailable`, and
-    /// what the protection says.
+    /// file is damaged or newer; `BadInput` when something else wraps its keys; `Unavailable`, also
+    /// where there is none and none is to be made; and what the protection says.
     pub async fn open(config: FileKeysConfig, entropy: Arc<dyn Entropy>) -> Result<Self> {
         disk::prepare(&config.path)?;
         let loaded = if let Some(found) = Loaded::read(&config, &entropy, &[]).await? {
             found
+        } else if !config.makes {
+            return Err(gone(&config.path));
         } else {
             let fresh = fresh(&config, &*entropy).await?;
             // Whoever was first, all read what is there now.
