@@ -18,6 +18,10 @@ use super::SigningAlgorithm;
 const FORMAT: u64 = 1;
 /// Longest file: 64 keys that seal and 16 that sign, wrapped, have a quarter of it.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What the names of drafts end in.
+const DRAFT: &str = ".draft";
+/// Most names of the directory that are looked at for drafts.
+const NAMES_MAX: usize = 10_000;
 /// Most keys that sign in a ring.
 pub(super) const SIGNING_KEYS_MAX: usize = 16;
 
@@ -185,6 +189,8 @@ pub(super) fn create(path: &Path, ring: &RingFile, entropy: &dyn Entropy) -> Res
     // A link does not replace what is there, as a rename would.
     let linked = match std::fs::hard_link(&draft.0, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        // Whoever was first has cleared our draft away already.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => false,
         linked => linked.map(|()| true).map_err(failed)?,
     };
     drop(draft);
@@ -222,6 +228,7 @@ impl Lock {
         let path = &self.path;
         let draft = Draft::write(path, ring, entropy)?;
         std::fs::rename(&draft.0, path).map_err(|error| trouble("write", path, error))?;
+        clear_drafts(path);
         sync_directory(path)
     }
 }
@@ -238,7 +245,7 @@ impl Draft {
         // Replicas in containers have the same process id, so chance tells them apart.
         let mut name = [0; 8];
         entropy.fill(&mut name);
-        let draft = beside(path, &format!(".{:016x}.draft", u64::from_be_bytes(name)));
+        let draft = beside(path, &format!(".{:016x}{DRAFT}", u64::from_be_bytes(name)));
         let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
         let mut file = options.map_err(failed)?;
         let draft = Self(draft);
@@ -250,8 +257,25 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Gone already where it became the ring; what a killed process leaves has the same rights.
+        // Gone already where it became the ring; what a killed process leaves, the next change clears.
         drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// Removes what killed processes left: keys that were retired since may be in it. What cannot be
+/// removed now is tried again with the next change.
+fn clear_drafts(path: &Path) {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
+    let start = format!("{name}.");
+    let entries = std::fs::read_dir(parent(path)).into_iter().flatten().take(NAMES_MAX).flatten();
+    for entry in entries {
+        let is_draft = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(&start) && name.ends_with(DRAFT));
+        if is_draft {
+            drop(std::fs::remove_file(entry.path()));
+        }
     }
 }
 

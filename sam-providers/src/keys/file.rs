@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sam_core::entropy::Entropy;
 use sam_core::keys::{KeyId, KeyManager, MemoryKeys, Sealed, SecretOwner, Signer as _};
 use sam_core::{Error, ErrorKind, Result, Secret};
 use zeroize::Zeroizing;
 
 use super::disk::{self, Lock, RingFile, SIGNING_KEYS_MAX, SealingEntry, SigningEntry, Stamp};
+use super::entry::{open_sealing, open_signing, sealing_entry, signing_entry};
 use super::environment::EnvironmentKeys;
 use super::jwk::{JwkSet, SigningAlgorithm};
 use super::protection::{RingProtection, Unprotected};
@@ -34,19 +33,30 @@ pub struct FileKeysConfig {
     pub algorithm: SigningAlgorithm,
     /// What wraps the keys in the file.
     pub protection: Arc<dyn RingProtection>,
+    /// Whether a ring is made where there is none.
+    pub makes: bool,
 }
 
 impl FileKeysConfig {
     /// Keeps the ring in a file that only its rights protect; a new one signs `EdDSA`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let protection = Arc::new(Unprotected);
-        Self { path: path.into(), algorithm: SigningAlgorithm::EdDsa, protection }
+        let algorithm = SigningAlgorithm::EdDsa;
+        Self { path: path.into(), algorithm, protection, makes: true }
     }
 
     /// Sets what the first key of a new ring signs with.
     #[must_use]
     pub fn with_algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
         self.algorithm = algorithm;
+        self
+    }
+
+    /// Makes no ring where there is none: for a host whose store holds sealed secrets already, which a
+    /// new ring would not open.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.makes = false;
         self
     }
 
@@ -83,12 +93,14 @@ impl FileKeys {
     ///
     /// # Errors
     /// `Denied` when the file or its directory is open to others or not ours; `Corrupt` when the
-    /// file is damaged or newer; `BadInput` when something else wraps its keys; `Unavailable`, and
-    /// what the protection says.
+    /// file is damaged or newer; `BadInput` when something else wraps its keys; `Unavailable`, also
+    /// where there is none and none is to be made; and what the protection says.
     pub async fn open(config: FileKeysConfig, entropy: Arc<dyn Entropy>) -> Result<Self> {
         disk::prepare(&config.path)?;
         let loaded = if let Some(found) = Loaded::read(&config, &entropy, &[]).await? {
             found
+        } else if !config.makes {
+            return Err(gone(&config.path));
         } else {
             let fresh = fresh(&config, &*entropy).await?;
             // Whoever was first, all read what is there now.
@@ -370,75 +382,4 @@ fn retirable<'a>(
         }
         Some((at, _)) => Ok(at),
     }
-}
-
-fn sealing_owner(id: &str) -> Result<SecretOwner> {
-    format!("ring/sealing/{id}").parse()
-}
-
-fn signing_owner(id: &str) -> Result<SecretOwner> {
-    format!("ring/signing/{id}").parse()
-}
-
-async fn protect(
-    config: &FileKeysConfig,
-    owner: &SecretOwner,
-    key: &Secret<Vec<u8>>,
-) -> Result<String> {
-    let most = config.protection.key_bytes_max();
-    if key.expose().len() > most {
-        let message = format!("{} wraps keys of at most {most} bytes", config.protection.name());
-        return Err(Error::new(ErrorKind::BadInput, message)
-            .with_operation("change_keys")
-            .with_hint("use a smaller key: RSA of 2048 bits, or Ed25519"));
-    }
-    let wrapped = Zeroizing::new(config.protection.protect(owner, key).await?);
-    Ok(URL_SAFE_NO_PAD.encode(&*wrapped))
-}
-
-async fn open(config: &FileKeysConfig, owner: &SecretOwner, key: &str) -> Result<Secret<Vec<u8>>> {
-    let wrapped = URL_SAFE_NO_PAD.decode(key).map(Zeroizing::new);
-    let wrapped = wrapped.map_err(|_| disk::damaged(&config.path, "a key is not base64"))?;
-    config.protection.open(owner, &wrapped).await
-}
-
-async fn sealing_entry(
-    config: &FileKeysConfig,
-    key: &Secret<[u8; KEY_BYTES]>,
-) -> Result<SealingEntry> {
-    let id = name_of(key)?.as_str().to_owned();
-    let bytes = Secret::new(key.expose().to_vec());
-    let key = protect(config, &sealing_owner(&id)?, &bytes).await?;
-    Ok(SealingEntry { id, key })
-}
-
-async fn open_sealing(
-    config: &FileKeysConfig,
-    entry: &SealingEntry,
-) -> Result<Secret<[u8; KEY_BYTES]>> {
-    let opened = open(config, &sealing_owner(&entry.id)?, &entry.key).await?;
-    <[u8; KEY_BYTES]>::try_from(opened.expose().as_slice())
-        .map(Secret::new)
-        .map_err(|_| disk::damaged(&config.path, "a key has a wrong length"))
-}
-
-async fn signing_entry(config: &FileKeysConfig, key: &SigningKey) -> Result<SigningEntry> {
-    let id = key.key_id().to_owned();
-    let stored = protect(config, &signing_owner(&id)?, &key.stored()).await?;
-    let thumbprint = key.public_key().thumbprint();
-    Ok(SigningEntry { id, algorithm: key.algorithm(), thumbprint, key: stored })
-}
-
-async fn open_signing(config: &FileKeysConfig, entry: &SigningEntry) -> Result<SigningKey> {
-    let damaged = |why| disk::damaged(&config.path, why);
-    let id: KeyId = entry.id.parse().map_err(|_| damaged("a key has an unusable name"))?;
-    let opened = open(config, &signing_owner(&entry.id)?, &entry.key).await?;
-    let key = match entry.algorithm {
-        SigningAlgorithm::EdDsa => <[u8; 32]>::try_from(opened.expose().as_slice())
-            .ok()
-            .map(|seed| SigningKey::of_seed(Secret::new(seed), Some(id))),
-        SigningAlgorithm::Rs256 => SigningKey::of_der(opened.expose(), Some(id)).ok(),
-    };
-    key.filter(|key| key.public_key().thumbprint() == entry.thumbprint)
-        .ok_or_else(|| damaged("a key that signs is not the one it was"))
 }

@@ -38,6 +38,7 @@
 
 mod armour;
 mod disk;
+mod entry;
 mod environment;
 mod file;
 mod flaw;

@@ -241,8 +241,23 @@ pub(crate) fn a_ring_that_is_gone_seals_nothing() {
     assert!(error.hint().unwrap().contains("backup"), "{error:?}");
     assert_eq!(now(keys.rotate()).unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(!keys.path().exists(), "a ring was made where one was lost");
+    let existing = now(FileKeys::open(config(&place).existing(), entropy())).unwrap_err();
+    assert_eq!(existing.kind(), ErrorKind::Unavailable);
+    assert!(!keys.path().exists(), "a ring was made where none was to be");
     fs::rename(&aside, keys.path()).unwrap();
+    now(FileKeys::open(config(&place).existing(), entropy())).unwrap();
     assert_eq!(now(keys.unwrap(&sealed, &owner())).unwrap().expose(), b"canary");
+}
+
+pub(crate) fn what_a_killed_writer_left_is_cleared_by_the_next_change() {
+    let place = place();
+    let keys = open(&place);
+    let left = place.path().join("keys/ring.json.0123456789abcdef.draft");
+    let foreign = place.path().join("keys/other.json.0123456789abcdef.draft");
+    fs::copy(keys.path(), &left).unwrap();
+    fs::write(&foreign, "x").unwrap();
+    now(keys.rotate()).unwrap();
+    assert!(!left.exists() && foreign.exists());
 }
 
 pub(crate) fn no_key_is_shown() {

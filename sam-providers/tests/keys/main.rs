@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         files::every_damage_is_noticed_and_nothing_is_replaced,
         files::a_newer_ring_is_refused_and_left_alone,
         files::a_ring_that_is_gone_seals_nothing,
+        files::what_a_killed_writer_left_is_cleared_by_the_next_change,
         files::no_key_is_shown,
         files::keys_from_variables_move_into_the_file_and_stay_rotated,
         environment::a_rotation_by_variables_loses_nothing,
