@@ -194,8 +194,8 @@ impl SamBuilder {
         let claimed = layered.capabilities().create_settles_within;
         policy.create_settles_within = policy.create_settles_within.max(claimed);
         let store = || Arc::clone(&self.store);
-        let of_names = self.publishing.as_ref().map(Scope::of_names);
-        let scopes = Scope::of_compute(&layered).into_iter().chain(of_names).chain(self.scopes);
+        let names = self.publishing.as_ref().map(Scope::of_names);
+        let scopes = Scope::of_compute(&layered).into_iter().chain(names).chain(self.scopes);
         let reach = Arc::new(Reach::new(store(), scopes, self.installation));
         let compute = || Arc::clone(&layered);
         let node = NodeResource::new(
@@ -210,33 +210,22 @@ impl SamBuilder {
         let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
         let workspace = WorkspaceResource::new(store(), link, clock_too, entropy_too, compute())
             .with_policy(policy.clone());
-        let mut worker = [0; 8];
-        entropy.fill(&mut worker);
-        let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));
-        let engine = Engine::new(
-            Arc::clone(&self.store),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            worker,
-            self.engine,
-        )
-        .with_resource(node)
-        .with_resource(workspace)
-        .with_resource(RequestResource)
-        .with_resource(ReplicaResource::new(store()))
-        .with_resource(SpendResource::new(store()))
-        .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
-        .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()));
+        let worker = worker_id(&*entropy);
+        let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
+        let engine = Engine::new(store(), clock_too, entropy_too, worker, self.engine)
+            .with_resource(node)
+            .with_resource(workspace)
+            .with_resource(RequestResource)
+            .with_resource(ReplicaResource::new(store()))
+            .with_resource(SpendResource::new(store()))
+            .with_resource(SweepResource::new(
+                Arc::clone(&reach),
+                Arc::clone(&clock),
+                policy.clone(),
+            ))
+            .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()));
         let handles_deliveries = self.deliveries.is_some();
-        let names = self.publishing.clone().map(|publishing| {
-            let installation = reach.installation.clone();
-            NameResource::new(store(), Arc::clone(&clock), publishing, installation)
-                .with_policy(policy.clone())
-        });
-        let engine = match names {
-            Some(names) => engine.with_resource(names),
-            None => engine,
-        };
+        let engine = with_names(engine, self.publishing.as_ref(), &reach, (&clock, &policy));
         let engine = with_deliveries(engine, self.deliveries, store(), policy);
         let (store, compute) = (self.store, layered);
         let sweeps_known = AtomicBool::new(false);
@@ -253,6 +242,26 @@ impl SamBuilder {
             publishing: self.publishing,
         })))
     }
+}
+
+/// Names this engine as no other is.
+fn worker_id(entropy: &dyn Entropy) -> WorkerId {
+    let mut worker = [0; 8];
+    entropy.fill(&mut worker);
+    WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)))
+}
+
+/// Carries published names where there are any.
+fn with_names(
+    engine: Engine,
+    publishing: Option<&Publishing>,
+    reach: &Reach,
+    (clock, policy): (&Arc<dyn Clock>, &Policy),
+) -> Engine {
+    let Some(publishing) = publishing.cloned() else { return engine };
+    let (store, installation) = (Arc::clone(&reach.store), reach.installation.clone());
+    let names = NameResource::new(store, Arc::clone(clock), publishing, installation);
+    engine.with_resource(names.with_policy(policy.clone()))
 }
 
 /// Carries deliveries where somebody handles them.
