@@ -21,10 +21,10 @@ pub mod cloudflare;
 mod deadline;
 #[cfg(feature = "docker")]
 pub mod docker;
-#[cfg(any(feature = "blob", feature = "keys"))]
-mod hex;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
+#[cfg(any(feature = "blob", feature = "keys"))]
+mod hex;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keys")]

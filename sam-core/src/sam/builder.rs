@@ -219,21 +219,16 @@ impl SamBuilder {
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
         let mut policy = self.policy;
         let store = || Arc::clone(&self.store);
-        // No retry layer: the engine itself comes back, with its record at rest meanwhile.
         let stack = Stack::new(Arc::clone(&clock));
         let stored = self.secrets.clone().zip(self.connect);
         let stored = stored.map(|(secrets, connect)| {
             StoredProviders::new(store(), secrets, connect, stack.clone())
         });
         let providers = Arc::new(providers(self.compute, &stack)?.with_stored(stored));
-        // A recovered machine does not tell what its provider claims.
-        for (_, provider) in providers.known() {
-            let claimed = provider.capabilities().create_settles_within;
-            policy.create_settles_within = policy.create_settles_within.max(claimed);
-        }
+        policy.create_settles_within = settling(&providers, policy.create_settles_within);
         let swept = providers.known().filter_map(|(name, it)| Scope::of_compute(name, it));
-        let of_names = self.publishing.as_ref().map(Scope::of_names);
-        let scopes: Vec<Scope> = swept.chain(of_names).chain(self.scopes).collect();
+        let names = self.publishing.as_ref().map(Scope::of_names);
+        let scopes: Vec<Scope> = swept.chain(names).chain(self.scopes).collect();
         let installation = self.installation.clone();
         let reach = Reach::new(store(), scopes, self.installation);
         let reach = Arc::new(reach.with_providers(Arc::clone(&providers)));
@@ -250,39 +245,28 @@ impl SamBuilder {
         let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
         let workspace = WorkspaceResource::new(store(), link, clock_too, entropy_too, compute())
             .with_policy(policy.clone());
-        let mut worker = [0; 8];
-        entropy.fill(&mut worker);
-        let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));
-        let engine = Engine::new(
-            Arc::clone(&self.store),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            worker,
-            self.engine,
-        )
-        .with_resource(node)
-        .with_resource(workspace)
-        .with_resource(RequestResource)
-        .with_resource(ReplicaResource::new(store()))
-        .with_resource(SpendResource::new(store()))
-        .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
-        .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()))
-        .with_resource(CredentialResource::new(
-            store(),
-            compute(),
-            installation,
-            policy.clone(),
-        ));
+        let worker = worker_id(&*entropy);
+        let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
+        let engine = Engine::new(store(), clock_too, entropy_too, worker, self.engine)
+            .with_resource(node)
+            .with_resource(workspace)
+            .with_resource(RequestResource)
+            .with_resource(ReplicaResource::new(store()))
+            .with_resource(SpendResource::new(store()))
+            .with_resource(SweepResource::new(
+                Arc::clone(&reach),
+                Arc::clone(&clock),
+                policy.clone(),
+            ))
+            .with_resource(OrphanResource::new(Arc::clone(&reach), policy.clone()))
+            .with_resource(CredentialResource::new(
+                store(),
+                compute(),
+                installation,
+                policy.clone(),
+            ));
         let handles_deliveries = self.deliveries.is_some();
-        let names = self.publishing.clone().map(|publishing| {
-            let installation = reach.installation.clone();
-            NameResource::new(store(), Arc::clone(&clock), publishing, installation)
-                .with_policy(policy.clone())
-        });
-        let engine = match names {
-            Some(names) => engine.with_resource(names),
-            None => engine,
-        };
+        let engine = with_names(engine, self.publishing.as_ref(), &reach, (&clock, &policy));
         let engine = with_deliveries(engine, self.deliveries, store(), policy);
         let (store, secrets) = (self.store, self.secrets);
         Ok(Sam(Arc::new(Parts {
@@ -303,11 +287,39 @@ impl SamBuilder {
 
 /// Puts the layers around each provider.
 fn providers(given: Vec<Arc<dyn ComputeProvider>>, stack: &Stack) -> Result<Providers> {
+    // No retry layer: the engine itself comes back, with its record at rest meanwhile.
     let mut layered = given.into_iter().map(|provider| stack.compute(provider));
     let usual = layered.next().ok_or_else(|| {
         Error::new(ErrorKind::BadInput, "an installation buys from one provider at least")
     })?;
     layered.try_fold(Providers::of(usual)?, Providers::with)
+}
+
+/// Returns how long a create may settle where a record does not say: a recovered machine does not tell
+/// what its provider claims.
+fn settling(providers: &Providers, least: Duration) -> Duration {
+    let claimed = providers.known().map(|(_, it)| it.capabilities().create_settles_within);
+    claimed.fold(least, Duration::max)
+}
+
+/// Names this engine as no other is.
+fn worker_id(entropy: &dyn Entropy) -> WorkerId {
+    let mut worker = [0; 8];
+    entropy.fill(&mut worker);
+    WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)))
+}
+
+/// Carries published names where there are any.
+fn with_names(
+    engine: Engine,
+    publishing: Option<&Publishing>,
+    reach: &Reach,
+    (clock, policy): (&Arc<dyn Clock>, &Policy),
+) -> Engine {
+    let Some(publishing) = publishing.cloned() else { return engine };
+    let (store, installation) = (Arc::clone(&reach.store), reach.installation.clone());
+    let names = NameResource::new(store, Arc::clone(clock), publishing, installation);
+    engine.with_resource(names.with_policy(policy.clone()))
 }
 
 /// Carries deliveries where somebody handles them.

@@ -167,17 +167,10 @@ pub fn standing(resource: &OwnedResource, facts: Facts<'_>) -> Standing {
     }
     let Some(named) = Named::of(labels) else { return Standing::Orphan(Reason::Unclear) };
     let Some(answer) = facts.answer else { return unanswered(resource, named) };
-    let reason = match answer.over {
-        Some(over) => over,
-        None => {
-            let alike = resource.sort == answer.own_sort;
-            let another = answer.own_id.is_some_and(|own| own != resource.provider_id);
-            if !(alike && another && facts.own_listed) {
-                return Standing::Known;
-            }
-            Reason::Duplicate
-        }
-    };
+    let alike = resource.sort == answer.own_sort;
+    let another = answer.own_id.is_some_and(|own| own != resource.provider_id);
+    let second = (alike && another && facts.own_listed).then_some(Reason::Duplicate);
+    let Some(reason) = answer.over.or(second) else { return Standing::Known };
     let exact = labels.value(Labels::OWNER) == Some(answer.owner);
     let present = labels.value(Labels::EPOCH) == Some(facts.epoch.as_str());
     Standing::Orphan(match (exact, present) {

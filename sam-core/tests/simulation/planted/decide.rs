@@ -291,8 +291,8 @@ pub(super) fn of_names(simulation: Simulation, bend: NameBend) -> Simulation {
     simulation.with_engine(move |parts: Parts| {
         Box::pin(async move {
             let (node, workspace) = (node(&parts), workspace(&parts));
-            let bent = |inner| Bent { inner, bend, checks: Checks::All };
-            let names = names(&parts).map(bent);
+            let wrapped = |inner| Bent { inner, bend, checks: Checks::All };
+            let names = names(&parts).map(wrapped);
             run(parts, node, workspace, names).await;
         })
     })
