@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 use crate::github::GithubSettings;
 use crate::installation;
+use crate::naming::NamingSettings;
+use crate::providers::ProviderSettings;
 use crate::settings::PolicySettings;
 use crate::store::StorePlan;
 
@@ -40,6 +42,10 @@ pub struct ServerConfig {
     pub base_domain: Option<RecordName>,
     /// How these names are put into the DNS. Not read from anywhere: a host sets it.
     pub publishing: Option<Publishing>,
+    /// The DNS that is set up, where the host hands in none.
+    pub naming: NamingSettings,
+    /// Where nodes are bought.
+    pub providers: ProviderSettings,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// The program that becomes holder and agent of local nodes.
@@ -200,6 +206,8 @@ impl ServerConfig {
             replica_url: None,
             base_domain: None,
             publishing: None,
+            naming: NamingSettings::default(),
+            providers: ProviderSettings::default(),
             local_repos: false,
             agent_command,
             environment: Vec::new(),
@@ -265,6 +273,8 @@ impl ServerConfig {
             replica_url,
             base_domain,
             publishing: None,
+            naming: NamingSettings::from_environment(environment)?,
+            providers: ProviderSettings::from_environment(environment)?,
             policy,
             listen: flags
                 .listen

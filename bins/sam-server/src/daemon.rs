@@ -12,6 +12,8 @@ use crate::deadline;
 use crate::github::GithubSettings;
 use crate::installation;
 use crate::listen::OwnerSocket;
+use crate::naming::NamingSettings;
+use crate::providers::ProviderSettings;
 use crate::routes::router;
 use crate::running::{Plan, Running, serve};
 use crate::store::StorePlan;
@@ -35,6 +37,8 @@ pub struct DaemonConfig {
     pub policy: Policy,
     /// The GitHub App, as far as there is one.
     pub github: GithubSettings,
+    /// Where nodes are bought.
+    pub providers: ProviderSettings,
 }
 
 impl DaemonConfig {
@@ -43,7 +47,8 @@ impl DaemonConfig {
         let idle = Duration::from_mins(10);
         let policy = Policy::default();
         let github = GithubSettings::default();
-        Self { data_dir, agent_command, environment: Vec::new(), idle, policy, github }
+        let providers = ProviderSettings::default();
+        Self { data_dir, agent_command, environment: Vec::new(), idle, policy, github, providers }
     }
 
     /// Sets what nodes inherit of the environment.
@@ -64,6 +69,13 @@ impl DaemonConfig {
     #[must_use]
     pub fn with_github(mut self, github: GithubSettings) -> Self {
         self.github = github;
+        self
+    }
+
+    /// Sets where nodes are bought.
+    #[must_use]
+    pub fn with_providers(mut self, providers: ProviderSettings) -> Self {
+        self.providers = providers;
         self
     }
 
@@ -103,6 +115,8 @@ pub async fn run(
         local_repos: true,
         base_domain: None,
         publishing: None,
+        naming: NamingSettings::default(),
+        providers: config.providers,
         github: config.github,
         replica_url: String::new(),
         policy: config.policy,

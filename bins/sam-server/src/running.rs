@@ -15,10 +15,12 @@ use sam_core::http::HttpTransport;
 use sam_core::keys::{Ed25519Signer, Ed25519Verifier, Signer as _};
 use sam_core::published_name::Publishing;
 use sam_core::replica::{ControlUrls, InstallationRecord, Replica};
+use sam_core::secrets::Secrets;
 use sam_core::time::Clock;
-use sam_core::{NodeId, Policy, Report, Result, Sam, Secret};
+use sam_core::{Error, ErrorKind, NodeId, Policy, Report, Result, Sam, SamBuilder, Secret};
+use sam_providers::api::Outside;
 use sam_providers::http::{Http, HttpConfig};
-use sam_providers::process::{ProcessCompute, ProcessConfig};
+use sam_providers::keys::{FileKeys, FileKeysConfig};
 use sam_providers::system::{OsEntropy, SystemClock};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
@@ -32,12 +34,16 @@ use crate::deadline;
 use crate::github::{GithubDeliveries, GithubSettings, forget_changed};
 use crate::installation::{Installation, make_directory, nodes_id};
 use crate::listen::OwnerSocket;
+use crate::naming::NamingSettings;
+use crate::providers::{Clouds, Local, ProviderSettings, providers};
 use crate::replica::{self, Links};
 use crate::routes::agent_router;
 use crate::store::{Backing, Schema, StorePlan, Upkeep};
 
 /// Link changes that wait to be told to the engine; more are noticed by its next look.
 const LINK_CHANGES_MAX: usize = 1_024;
+/// The keys that seal secrets, beside the installation's own.
+const RING_FILE: &str = "ring.json";
 /// How often a schema is looked at that is not the one this program knows.
 const SCHEMA_LOOK: Duration = Duration::from_secs(2);
 /// How often old changes are forgotten.
@@ -59,6 +65,9 @@ pub(crate) struct Plan {
     pub(crate) base_domain: Option<RecordName>,
     /// How these names are put into the DNS; by a wildcard or by hand when absent.
     pub(crate) publishing: Option<Publishing>,
+    /// The DNS that is set up, where the host hands in none.
+    pub(crate) naming: NamingSettings,
+    pub(crate) providers: ProviderSettings,
     /// Where other replicas reach this one; empty where there are none.
     pub(crate) replica_url: String,
     pub(crate) policy: Policy,
@@ -104,7 +113,8 @@ impl Running {
         let fresh_admin_token = installation.fresh_admin_token.take();
         let base = Base { clock, entropy, backing, installation };
         let (link_changed, changes) = mpsc::channel(LINK_CHANGES_MAX);
-        let app = assemble(&plan, &base, link_changed)?;
+        let secrets = open_secrets(&plan, &base).await?;
+        let app = assemble(&plan, &base, secrets, link_changed)?;
         let claim = claim(&plan, &base)?;
         let start = Start { app: app.clone(), backing: base.backing, claim };
         let schema = start.backing.upkeep.schema().await?;
@@ -116,6 +126,7 @@ impl Running {
                 "NO WORK IS DONE until the schema is the one this program knows"
             ),
         }
+        make_directory(&agents_dir(&plan))?;
         let agents_path = agents_socket(&plan);
         let socket = OwnerSocket::bind(&agents_path)?;
         let shutdown = app.shutdown.clone();
@@ -153,18 +164,30 @@ impl Running {
     }
 }
 
+/// The directory of the socket that agents dial, and of nothing else: nodes that are containers see it.
+fn agents_dir(plan: &Plan) -> PathBuf {
+    plan.data_dir.join("agents")
+}
+
 fn agents_socket(plan: &Plan) -> PathBuf {
-    plan.data_dir.join("agents.sock")
+    agents_dir(plan).join("agents.sock")
 }
 
 /// Where agents reach this replica: those on this computer by the socket.
 fn own_urls(plan: &Plan) -> Vec<String> {
     let socket = format!("unix:{}", agents_socket(plan).display());
-    [socket, plan.replica_url.clone()].into_iter().filter(|url| !url.is_empty()).collect()
+    let control_url = plan.providers.control_url.clone().unwrap_or_default();
+    let urls = [socket, plan.replica_url.clone(), control_url];
+    urls.into_iter().filter(|url| !url.is_empty()).collect()
 }
 
 /// Puts the parts together.
-fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Result<App> {
+fn assemble(
+    plan: &Plan,
+    base: &Base,
+    secrets: Option<Secrets>,
+    link_changed: mpsc::Sender<NodeId>,
+) -> Result<App> {
     let Base { clock, entropy, backing, installation } = base;
     let keys = &installation.keys;
     let signer = Arc::new(Ed25519Signer::from_seed(&keys.signing));
@@ -184,18 +207,9 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
     let replicas = Replicas::new(replica.id.clone(), verifier, Arc::clone(&directory) as _);
     let config = ControllerConfig::new(installation.id.clone(), signer, Arc::clone(clock));
     let controller = Controller::new(config.with_on_change(on_change).with_replicas(replicas));
-    let compute = ProcessCompute::new(
-        ProcessConfig::new(plan.nodes_dir.clone(), plan.agent_command.clone())
-            .with_environment(plan.environment.clone()),
-    );
     let control_urls = ControlUrls::new(own_urls(plan));
     let github = plan.github.app(http, Arc::clone(clock))?;
-    let builder = Sam::builder(Arc::clone(&backing.store), Arc::new(compute));
-    let builder = match &plan.publishing {
-        Some(publishing) => builder.publish(publishing.clone()),
-        None => builder,
-    };
-    let sam = builder
+    let sam = builder(plan, base, secrets)?
         .clock(Arc::clone(clock))
         .entropy(Arc::clone(entropy))
         .link(Arc::new(controller.clone()))
@@ -228,6 +242,48 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
         shutdown: CancellationToken::new(),
         daemon: plan.is_daemon.then(|| DaemonFacts { data_dir: plan.data_dir.clone() }),
     }))
+}
+
+/// Begins with everything that is bought, published and kept secret.
+fn builder(plan: &Plan, base: &Base, secrets: Option<Secrets>) -> Result<SamBuilder> {
+    let outside = || Ok(Outside::new(http()?, Arc::clone(&base.clock)));
+    let local = Local {
+        nodes_dir: plan.nodes_dir.clone(),
+        agent_command: plan.agent_command.clone(),
+        environment: plan.environment.clone(),
+        control_dir: agents_dir(plan),
+    };
+    let mut bought = providers(&plan.providers, local, outside)?.into_iter();
+    let usual = bought.next().ok_or_else(|| {
+        Error::new(ErrorKind::Bug, "there is no provider at all").with_operation("start")
+    })?;
+    let mut builder = Sam::builder(Arc::clone(&base.backing.store), usual);
+    for provider in bought {
+        builder = builder.provider(provider);
+    }
+    if let Some(secrets) = secrets {
+        builder = builder.secrets(secrets);
+        // Without an address and an agent no machine of a cloud can become a node, whoever pays.
+        if plan.providers.control_url.is_some() && plan.providers.boot.is_some() {
+            builder = builder.connect(Arc::new(Clouds::new(&plan.providers, outside()?)?));
+        }
+    }
+    let publishing = match &plan.publishing {
+        Some(publishing) => Some(publishing.clone()),
+        None => plan.naming.publishing(plan.base_domain.as_ref(), outside)?,
+    };
+    Ok(match publishing {
+        Some(publishing) => builder.publish(publishing),
+        None => builder,
+    })
+}
+
+/// Opens the ring of keys beside the installation's keys, and with it the store of secrets.
+async fn open_secrets(plan: &Plan, base: &Base) -> Result<Option<Secrets>> {
+    let Some(store) = base.backing.secrets.clone() else { return Ok(None) };
+    let ring = plan.keys_file.with_file_name(RING_FILE);
+    let keys = FileKeys::open(FileKeysConfig::new(ring), Arc::clone(&base.entropy)).await?;
+    Ok(Some(Secrets::new(Arc::new(keys), store)))
 }
 
 /// Makes the transport of the process. It reads the certificates of the system, so a process that

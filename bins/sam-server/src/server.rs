@@ -115,6 +115,8 @@ fn plan(
         github: config.github,
         base_domain,
         publishing: config.publishing,
+        naming: config.naming,
+        providers: config.providers,
         replica_url,
         policy: config.policy,
         is_daemon: false,

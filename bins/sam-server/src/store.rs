@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sam_core::entropy::Entropy;
+use sam_core::secrets::SecretStore;
 use sam_core::store::Store;
 use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Restore, Result, Secret};
@@ -91,17 +92,26 @@ pub struct Backing {
     pub upkeep: Arc<dyn Upkeep>,
     /// Other replicas may use it at the same time.
     pub is_shared: bool,
+    /// Where sealed secrets are kept, where the store keeps any.
+    pub secrets: Option<Arc<dyn SecretStore>>,
 }
 
 impl Backing {
     /// A store that this process has alone.
     pub fn exclusive(store: Arc<dyn Store>, upkeep: Arc<dyn Upkeep>) -> Self {
-        Self { store, upkeep, is_shared: false }
+        Self { store, upkeep, is_shared: false, secrets: None }
     }
 
     /// A store that replicas share.
     pub fn shared(store: Arc<dyn Store>, upkeep: Arc<dyn Upkeep>) -> Self {
-        Self { store, upkeep, is_shared: true }
+        Self { store, upkeep, is_shared: true, secrets: None }
+    }
+
+    /// Keeps sealed secrets, too.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Arc<dyn SecretStore>) -> Self {
+        self.secrets = Some(secrets);
+        self
     }
 }
 
@@ -137,13 +147,15 @@ impl StorePlan {
                 let options = SqliteOptions::new(Arc::clone(entropy));
                 let path = data_dir.join(EMBEDDED);
                 let store = Arc::new(SqliteStore::open(&path, Arc::clone(clock), options)?);
-                Ok(Backing::exclusive(Arc::clone(&store) as _, store))
+                let backing = Backing::exclusive(Arc::clone(&store) as _, Arc::clone(&store) as _);
+                Ok(backing.with_secrets(store))
             }
             Self::Database { url, migrate } => {
                 let options = PgOptions::new(Arc::clone(entropy));
                 let options = if migrate { options } else { options.without_migrating() };
                 let store = Arc::new(PgStore::open(&url, options).await?);
-                Ok(Backing::shared(Arc::clone(&store) as _, store))
+                let backing = Backing::shared(Arc::clone(&store) as _, Arc::clone(&store) as _);
+                Ok(backing.with_secrets(store))
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sam_core::{Error, ErrorKind, Policy, Result, Secret};
 use sam_server::github::GithubSettings;
+use sam_server::providers::ProviderSettings;
 use sam_server::settings::PolicySettings;
 
 use crate::args::Global;
@@ -59,6 +60,12 @@ pub(crate) fn policy() -> Result<Policy> {
 pub(crate) fn github() -> Result<GithubSettings> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     GithubSettings::from_environment(|name| std::env::var(name).ok())
+}
+
+/// Reads where nodes are bought from the environment.
+pub(crate) fn providers() -> Result<ProviderSettings> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    ProviderSettings::from_environment(|name| std::env::var(name).ok())
 }
 
 /// Starts logging on standard error, for the processes that run in the background; `SAM_LOG`

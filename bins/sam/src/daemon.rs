@@ -35,7 +35,8 @@ fn serve(data_dir: &Path, ready: &dyn Fn()) -> Result<()> {
     let config = DaemonConfig::new(data_dir.to_owned(), vec![program.into_os_string()])
         .with_environment(sam_server::config::node_environment())
         .with_policy(config::policy()?)
-        .with_github(config::github()?);
+        .with_github(config::github()?)
+        .with_providers(config::providers()?);
     signals::block_on(sam_server::daemon::run(config, ready, signals::ended()))
 }
 

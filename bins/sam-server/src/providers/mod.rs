@@ -1,7 +1,12 @@
-//! Where an installation buys its nodes: what is in this program, and what is set up.
+//! Where an installation buys its nodes: what is in this program, what is set up, and how it is shown.
 
+mod assemble;
+mod settings;
 mod shown;
 
+pub(crate) use self::assemble::{Clouds, Local, providers};
+pub(crate) use self::settings::named_variable;
+pub use self::settings::{DockerSettings, HetznerSettings, ProviderSettings};
 pub(crate) use self::shown::{missing, offered, stored, surveyed};
 
 /// A vendor whose adapter is in this program.
@@ -14,7 +19,11 @@ pub(crate) struct Vendor {
 }
 
 /// Every vendor in this program.
-pub(crate) const VENDORS: [Vendor; 1] = [Vendor {
-    name: "process",
-    set_up: "it is always there: nodes are processes of this computer",
-}];
+pub(crate) const VENDORS: [Vendor; 3] = [
+    Vendor { name: "docker", set_up: "set SAM_DOCKER_IMAGE" },
+    Vendor {
+        name: "hetzner",
+        set_up: "set SAM_HETZNER_TOKEN, or store a token of your own: `sam credential add hetzner`",
+    },
+    Vendor { name: "process", set_up: "it is always there: nodes are processes of this computer" },
+];

@@ -319,7 +319,7 @@ impl Asking {
         let identity: Value = serde_json::from_slice(&fs::read(identity).unwrap()).unwrap();
         let seed = URL_SAFE_NO_PAD.decode(identity["seed"].as_str().unwrap()).unwrap();
         let signer = Ed25519Signer::from_seed(&Secret::new(seed.try_into().unwrap()));
-        let socket = home.data().join("agents.sock");
+        let socket = home.data().join("agents/agents.sock");
         let http = reqwest::Client::builder().timeout(LIMIT).unix_socket(socket).build().unwrap();
         Self { http, node, signer }
     }
