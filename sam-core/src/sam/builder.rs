@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Parts, Sam};
 use crate::Secret;
+use crate::account::LoginResource;
 use crate::auth::BootKey;
 use crate::compute::{ComputeProvider, Labels};
 use crate::delivery::{DeliveryHandler, DeliveryResource};
@@ -198,9 +199,7 @@ impl SamBuilder {
         let (clock_too, entropy_too) = (Arc::clone(&clock), Arc::clone(&entropy));
         let workspace = WorkspaceResource::new(store(), link, clock_too, entropy_too, compute())
             .with_policy(policy.clone());
-        let mut worker = [0; 8];
-        entropy.fill(&mut worker);
-        let worker = WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)));
+        let worker = fresh_worker(&*entropy);
         let engine = Engine::new(
             Arc::clone(&self.store),
             Arc::clone(&clock),
@@ -211,6 +210,7 @@ impl SamBuilder {
         .with_resource(node)
         .with_resource(workspace)
         .with_resource(RequestResource)
+        .with_resource(LoginResource)
         .with_resource(ReplicaResource::new(store()))
         .with_resource(SpendResource::new(store()))
         .with_resource(SweepResource::new(Arc::clone(&reach), Arc::clone(&clock), policy.clone()))
@@ -231,6 +231,12 @@ impl SamBuilder {
             handles_deliveries,
         })))
     }
+}
+
+fn fresh_worker(entropy: &dyn Entropy) -> WorkerId {
+    let mut worker = [0; 8];
+    entropy.fill(&mut worker);
+    WorkerId::new(format!("{:016x}", u64::from_be_bytes(worker)))
 }
 
 /// Carries deliveries where somebody handles them.
