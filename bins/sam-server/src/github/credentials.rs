@@ -3,7 +3,7 @@
 use sam_agent::wire::{GitCredentialAsk, GitCredentialReply};
 use sam_core::forge::{GrantId, RepoPath};
 use sam_core::workspace::{ForgeRepository, WorkspaceRecord};
-use sam_core::{Caller, Error, ErrorKind, NodeId, Report, Result, Secret};
+use sam_core::{AccountId, Caller, Error, ErrorKind, NodeId, Report, Result, Secret};
 use sam_github::{
     GitCredentialAction, GitCredentialRequest, GithubApp, InstallationId, KnownRepository,
     RepositoryId,
@@ -66,7 +66,8 @@ impl<'a> Question<'a> {
     ) -> Option<Self> {
         let github = app.github.as_ref().filter(|github| github.is_asked(request))?;
         let (protocol, host, own) = workspace.repo.on_forge()?;
-        github.is_at(protocol, host).then_some(Self { github, own, request })
+        let is_ours = github.is_at(protocol, host) && is_settled(workspace);
+        is_ours.then_some(Self { github, own, request })
     }
 
     async fn credential(
@@ -80,7 +81,8 @@ impl<'a> Question<'a> {
             self.github.workspace_git_credential(&self.own, known, self.request).await?;
         if known != Some(found) {
             let grant: GrantId = found.installation.to_string().parse()?;
-            let repository = ForgeRepository::new(grant, found.repository.as_u64());
+            let repository = ForgeRepository::new(grant, found.repository.as_u64())
+                .with_read_only(found.read_only);
             let caller = Caller::named(&node.to_string());
             app.sam.know_repository(workspace.id, &repository, &caller).await?;
         }
@@ -93,5 +95,46 @@ fn known(repository: &ForgeRepository) -> Result<KnownRepository> {
         Error::new(ErrorKind::Corrupt, "the workspace's repository cannot be read")
             .with_source(error)
     })?;
-    Ok(KnownRepository::new(installation, RepositoryId::new(repository.number)))
+    Ok(KnownRepository::new(installation, RepositoryId::new(repository.number))
+        .with_read_only(repository.read_only))
+}
+
+/// Returns whether it is known what git may be given. What a person's workspace reaches was settled
+/// when it was made, by what that person sees; an administrator's reaches what the App does.
+fn is_settled(workspace: &WorkspaceRecord) -> bool {
+    let is_persons = workspace.owner.parse::<AccountId>().is_ok();
+    workspace.forge.is_some() || !is_persons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use sam_core::Sam;
+    use sam_core::compute::MemoryCompute;
+    use sam_core::store::MemoryStore;
+    use sam_core::time::{ManualClock, Timestamp};
+    use sam_core::workspace::NewWorkspace;
+
+    #[tokio::test]
+    async fn a_persons_workspace_is_given_what_was_settled_when_it_was_made_and_nothing_else() {
+        let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let sam = Sam::builder(store, Arc::new(MemoryCompute::new())).clock(clock).build().unwrap();
+        let made = async |owner: &str, forge: Option<ForgeRepository>| {
+            let new = NewWorkspace::new("octo/hello".parse().unwrap()).with_forge(forge);
+            sam.create_workspace(new, &Caller::named(owner)).await.unwrap().record
+        };
+        let own = ForgeRepository::new("42".parse().unwrap(), 1_000).with_read_only(true);
+        let person = AccountId::from_bits(1).to_string();
+        assert!(is_settled(&made(&person, Some(own.clone())).await));
+        assert!(!is_settled(&made(&person, None).await));
+        assert!(is_settled(&made("admin", None).await));
+        assert!(known(&own).unwrap().read_only);
+        // Of before there were accounts: no word of it, and not read-only.
+        let before: ForgeRepository =
+            serde_json::from_str(r#"{"grant":"42","number":1000}"#).unwrap();
+        assert!(!known(&before).unwrap().read_only);
+    }
 }
