@@ -16,6 +16,7 @@
 pub mod client;
 pub mod deadline;
 
+mod account;
 mod daemon;
 mod event;
 mod github;
@@ -33,6 +34,7 @@ mod workspace;
 
 pub use sam_agent::wire;
 
+pub use self::account::{Account, DevicePoll, DevicePolled, DeviceSignIn, LoginsEnded, Me};
 pub use self::client::{Client, IdempotencyKey, Target};
 pub use self::daemon::{DAEMON_READY_LINE, DaemonStatus, DaemonStopping, StartFailure};
 pub use self::event::{Change, Event, EventKind, ResourceKind};

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::github::GithubSettings;
 use crate::installation;
 use crate::settings::PolicySettings;
+use crate::sign_in::SignInSettings;
 use crate::store::StorePlan;
 
 /// What `sam-server` was told.
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     pub replica_url: Option<String>,
     /// The GitHub App, as far as there is one.
     pub github: GithubSettings,
+    /// Who may sign in.
+    pub sign_in: SignInSettings,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// The program that becomes holder and agent of local nodes.
@@ -138,6 +141,32 @@ struct Flags {
     /// listening address]
     #[arg(long, env = "SAM_REPLICA_URL", global = true)]
     replica_url: Option<String>,
+    /// Who may sign in with GitHub: names with commas between them, id: and a number, or * for
+    /// anybody; see the guide to GitHub [default: nobody]
+    #[arg(long, env = "SAM_SIGN_IN_GITHUB_LOGINS", value_name = "LIST", global = true)]
+    sign_in_github_logins: Option<String>,
+    /// Path that GitHub sends browsers back to: one of those in the guide to GitHub [default:
+    /// /api/auth/callback/github]
+    #[arg(long, env = "SAM_SIGN_IN_CALLBACK", value_name = "PATH", global = true)]
+    sign_in_callback: Option<String>,
+    #[arg(
+        long,
+        env = "BASE_DOMAIN",
+        value_name = "DOMAIN",
+        global = true,
+        help = "Domain of the installation: browsers reach the server at https://api. and this, and its \
+                pages at https://app. and this"
+    )]
+    base_domain: Option<String>,
+    #[arg(
+        long,
+        env = "SAM_PUBLIC_URL",
+        value_name = "URL",
+        global = true,
+        help = "Address at which browsers reach the server, without a path [default: https://api. and \
+                the domain, or http:// and the listening address]"
+    )]
+    public_url: Option<String>,
     /// Configuration file [default: sam.toml in the data directory, if there is one]
     #[arg(long, env = "SAM_CONFIG", global = true)]
     config: Option<PathBuf>,
@@ -168,6 +197,10 @@ struct File {
     keys_file: Option<PathBuf>,
     nodes_dir: Option<PathBuf>,
     replica_url: Option<String>,
+    sign_in_github_logins: Option<String>,
+    sign_in_callback: Option<String>,
+    base_domain: Option<String>,
+    public_url: Option<String>,
     allow_local_repos: Option<bool>,
     agent_command: Option<PathBuf>,
     log: Option<String>,
@@ -185,6 +218,7 @@ impl ServerConfig {
             nodes_dir: data_dir.join("nodes"),
             data_dir,
             github: GithubSettings::default(),
+            sign_in: SignInSettings::default(),
             store: StorePlan::Embedded,
             replica_url: None,
             local_repos: false,
@@ -232,6 +266,12 @@ impl ServerConfig {
                 |path| std::path::absolute(&path).unwrap_or(path),
             )
         };
+        let sign_in = SignInSettings::read(
+            flags.sign_in_github_logins.or(file.sign_in_github_logins),
+            flags.public_url.or(file.public_url),
+            flags.base_domain.or(file.base_domain),
+            flags.sign_in_callback.or(file.sign_in_callback),
+        )?;
         let log_format = flags.log_format.or(file.log_format);
         if let Some(other) =
             log_format.as_deref().filter(|format| !["text", "json"].contains(format))
@@ -255,6 +295,7 @@ impl ServerConfig {
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070))),
             data_dir,
             github: GithubSettings::from_environment(environment)?,
+            sign_in,
             local_repos: flags.allow_local_repos.or(file.allow_local_repos).unwrap_or(false),
             agent_command: vec![agent.into_os_string()],
             environment: node_environment(),

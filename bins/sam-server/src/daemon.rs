@@ -102,6 +102,7 @@ pub async fn run(
         environment: config.environment,
         local_repos: true,
         github: config.github,
+        sign_in: None,
         replica_url: String::new(),
         policy: config.policy,
         is_daemon: true,

@@ -32,6 +32,7 @@ use crate::installation::{Installation, make_directory, nodes_id};
 use crate::listen::OwnerSocket;
 use crate::replica::{self, Links};
 use crate::routes::agent_router;
+use crate::sign_in::{SignInDesk, SignInParts, SignInPlan};
 use crate::store::{Backing, Schema, StorePlan, Upkeep};
 
 /// Link changes that wait to be told to the engine; more are noticed by its next look.
@@ -53,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) local_repos: bool,
     pub(crate) github: GithubSettings,
+    /// Who may sign in and where, if anybody may.
+    pub(crate) sign_in: Option<SignInPlan>,
     /// Where other replicas reach this one; empty where there are none.
     pub(crate) replica_url: String,
     pub(crate) policy: Policy,
@@ -184,6 +187,7 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
     );
     let control_urls = ControlUrls::new(own_urls(plan));
     let github = plan.github.app(http, Arc::clone(clock))?;
+    let sign_in = plan.sign_in.as_ref().map(|sign_in| desk(sign_in, plan, base)).transpose()?;
     let sam = Sam::builder(Arc::clone(&backing.store), Arc::new(compute))
         .clock(Arc::clone(clock))
         .entropy(Arc::clone(entropy))
@@ -211,11 +215,28 @@ fn assemble(plan: &Plan, base: &Base, link_changed: mpsc::Sender<NodeId>) -> Res
         upkeep: Some(Arc::clone(&backing.upkeep)),
         started_at: clock.now(),
         github,
+        sign_in,
         webhook_secrets: plan.github.webhook_secrets.clone(),
         local_repos: plan.local_repos,
         shutdown: CancellationToken::new(),
         daemon: plan.is_daemon.then(|| DaemonFacts { data_dir: plan.data_dir.clone() }),
     }))
+}
+
+/// Makes what signs people in.
+fn desk(sign_in: &SignInPlan, plan: &Plan, base: &Base) -> Result<SignInDesk> {
+    let (clock, entropy) = (Arc::clone(&base.clock), Arc::clone(&base.entropy));
+    let desk = SignInDesk::new(SignInParts {
+        github: plan.github.sign_in(http, clock, Arc::clone(&entropy))?,
+        forge: plan.github.endpoints.git_host().1.to_owned(),
+        admission: sign_in.admission.clone(),
+        site: sign_in.site.clone(),
+        callback_path: sign_in.callback_path.clone(),
+        key: base.installation.keys.sign_in(),
+        entropy,
+    })?;
+    tracing::info!(callback = %desk.callback_url(), "people can sign in with GitHub");
+    Ok(desk)
 }
 
 /// Makes the transport of the process. It reads the certificates of the system, so a process that

@@ -102,6 +102,7 @@ fn plan(
         None if is_shared => format!("http://{address}"),
         None => String::new(),
     };
+    let sign_in = config.sign_in.plan(address)?;
     let plan = Plan {
         data_dir: config.data_dir,
         keys_file: config.keys_file,
@@ -110,6 +111,7 @@ fn plan(
         environment: config.environment,
         local_repos: config.local_repos,
         github: config.github,
+        sign_in,
         replica_url,
         policy: config.policy,
         is_daemon: false,

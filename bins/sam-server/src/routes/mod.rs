@@ -2,6 +2,7 @@
 //! an agent proves.
 
 mod agents;
+mod auth;
 mod daemon;
 mod events;
 mod github;
@@ -10,6 +11,8 @@ mod nodes;
 mod reconcile;
 mod terminals;
 mod workspaces;
+
+pub(crate) use self::auth::CALLBACK_PATHS;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -28,7 +31,10 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Returns every route: what people and programs, agents and other replicas ask.
 pub fn router(app: App) -> Router {
-    finish(people().merge(github::webhooks()).merge(agents()).merge(replicas()), app)
+    finish(
+        people().merge(strangers()).merge(github::webhooks()).merge(agents()).merge(replicas()),
+        app,
+    )
 }
 
 /// Returns only the routes that agents ask, for a socket of their own.
@@ -75,6 +81,19 @@ fn people() -> Router<App> {
         .route("/api/events", get(events::follow))
         .route("/api/daemon", get(daemon::show))
         .route("/api/daemon/stop", post(daemon::stop))
+        .route("/api/accounts", get(auth::accounts))
+        .route("/api/auth/me", get(auth::me))
+        .route("/api/auth/sign-out", post(auth::sign_out))
+        .route("/api/auth/sessions", delete(auth::sign_out_everywhere))
+}
+
+/// What nobody is asked who they are for: it is how that becomes known.
+fn strangers() -> Router<App> {
+    let routes = Router::new()
+        .route(auth::BEGIN_PATH, get(auth::begin))
+        .route("/api/auth/device", post(auth::device))
+        .route("/api/auth/device/poll", post(auth::poll_device));
+    CALLBACK_PATHS.iter().fold(routes, |routes, path| routes.route(path, get(auth::callback)))
 }
 
 fn agents() -> Router<App> {
