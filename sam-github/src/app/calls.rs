@@ -11,7 +11,7 @@ use super::{Account, AppInfo, GithubApp, Installation, TokenScope};
 use crate::client::{Answer, Call};
 use crate::encode::segment;
 use crate::pages::{Pages, page};
-use crate::{Branch, InstallationId, Level, Permissions, Repository, UserId};
+use crate::{Branch, InstallationId, Level, Permissions, Repository, RepositoryId, UserId};
 
 /// Most pages that a search looks through, of 100 repositories each.
 const SEARCH_PAGES_MAX: usize = 50;
@@ -125,18 +125,20 @@ impl GithubApp {
         answer.map(|answer| answer.read(call.operation)).transpose()
     }
 
-    /// Returns what a user may do with a repository of an installation: nothing, read or write. It is
-    /// asked by name, so the number of whoever has that name must be the user's.
+    /// Returns what a user may do with a repository of an installation: nothing, read or write. The
+    /// user is asked for by name, so the number of whoever has that name must be the user's.
     ///
     /// # Errors
-    /// `NotFound` when there is no such installation; `RateLimited`, `Unavailable`, `Timeout`, …
+    /// `RateLimited`, `Unavailable`, `Timeout`, …
     pub async fn user_permission(
         &self,
         installation: InstallationId,
-        repo: &RepoPath,
+        repository: RepositoryId,
         (login, user): (&str, UserId),
     ) -> Result<Option<Level>> {
-        let path = format!("{}/collaborators/{}/permission", repo_path(repo), segment(login));
+        // By number, as GitHub itself leads to a repository that was renamed.
+        let path =
+            format!("/repositories/{repository}/collaborators/{}/permission", segment(login));
         let call = Call::get("user_permission", path);
         let answer = self.send_as_installation(&call, &looking(installation)?).await;
         let Some(answer) = found(answer)? else { return Ok(None) };

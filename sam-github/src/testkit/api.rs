@@ -263,8 +263,9 @@ fn installation(world: &mut World, ask: &Ask<'_>, path: &[&str], token: &str) ->
             let items = repos.map(|repo| shapes::repository(world, repo)).collect();
             Ok(Reply::Many(Some("repositories"), items))
         }
-        ("GET", ["repos", owner, name, "collaborators", login, "permission"]) => {
-            let repo = world.named(owner, name).filter(|repo| world.reaches(&known, repo.id));
+        ("GET", ["repositories", _, "collaborators", login, "permission"]) => {
+            let repo = world.repositories.get(&ask.number(1)?);
+            let repo = repo.filter(|repo| world.reaches(&known, repo.id));
             let found = repo.zip(world.user(login)).ok_or(NOT_FOUND)?;
             Ok(Reply::One(200, shapes::user_permission(world, found.0, found.1)))
         }

@@ -3,12 +3,14 @@
 //! With one GitHub App for everything, the person's own token tells. That of an OAuth App beside it
 //! is not told of installations, so GitHub is asked as the App what the person may do.
 
+use sam_core::account::AccountRecord;
 use sam_core::forge::{GrantId, RepoPath};
 use sam_core::workspace::{ForgeRepository, RepoRef};
-use sam_core::{Error, ErrorKind, Page, Result};
+use sam_core::{AccountId, Error, ErrorKind, Page, Result};
 use sam_github::sign_in::UserToken;
 use sam_github::{
-    GithubApp, Installation, InstallationId, Level, Repository, RepositoryId, UserId,
+    GithubApp, Installation, InstallationId, KnownRepository, Level, Repository, RepositoryId,
+    UserId,
 };
 
 use super::of_github;
@@ -60,7 +62,7 @@ async fn level(
 ) -> Result<Option<Level>> {
     if is_apart(github, desk).await? {
         let who = (person.account.handle.as_str(), UserId::new(person.account.number));
-        let level = github.user_permission(installation.id, &repository.path()?, who).await;
+        let level = github.user_permission(installation.id, repository.id, who).await;
         return level.map_err(of_github);
     }
     let found = own(desk, person, installation.id, repository.id).await;
@@ -72,6 +74,46 @@ async fn level(
         let pushes = found.permissions.is_some_and(|rights| rights.push);
         if pushes { Level::Write } else { Level::Read }
     }))
+}
+
+/// Returns what git in a person's workspace may be given now of the repository that was settled when
+/// the workspace was made: no more than the person may do with it at GitHub today.
+///
+/// # Errors
+/// `Denied` for who may not sign in any more, or has lost access; what GitHub answered.
+pub(crate) async fn still(
+    app: &App,
+    github: &GithubApp,
+    owner: AccountId,
+    (own, settled): (&RepoPath, KnownRepository),
+) -> Result<KnownRepository> {
+    let account = app.sam.account(owner).await?.map(|account| account.record);
+    let may_be_here =
+        |account: &AccountRecord| app.sign_in.as_ref().is_some_and(|desk| desk.keeps(account));
+    let account = account.filter(may_be_here).ok_or_else(|| {
+        Error::new(ErrorKind::Denied, "the owner of this workspace may not sign in any more")
+    })?;
+    let who = (account.handle.as_str(), UserId::new(account.number));
+    let asked = async |installation| {
+        let level = github.user_permission(installation, settled.repository, who).await;
+        level.map_err(of_github)
+    };
+    let mut level = asked(settled.installation).await?;
+    if level.is_none() {
+        // It may have been moved, or the App installed anew: another installation, perhaps.
+        let now = github.installation_of(own).await.map_err(of_github)?;
+        if let Some(now) = now.filter(|now| now.id != settled.installation) {
+            level = asked(now.id).await?;
+        }
+    }
+    let level = level.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Denied,
+            format!("{} has no access to {own} (any more)", account.handle),
+        )
+        .with_hint("have its owner give you access; if you were renamed at GitHub, sign in again")
+    })?;
+    Ok(settled.with_read_only(settled.read_only || level == Level::Read))
 }
 
 /// Returns whether people sign in with an OAuth App beside the GitHub App: its tokens are not told

@@ -7,6 +7,8 @@ mod device;
 #[cfg(test)]
 mod repositories;
 #[cfg(test)]
+mod served;
+#[cfg(test)]
 mod walk;
 
 #[cfg(test)]
