@@ -94,7 +94,7 @@ async fn a_login_outlives_the_server_that_began_it() {
     let dir = tempfile::tempdir().unwrap();
     // The process has one, as a program would open it anew.
     let options = SqliteOptions::new(Arc::new(OsEntropy::new()));
-    let store = SqliteStore::open(&dir.path().join("sam.db"), Arc::clone(&clock) as _, options);
+    let store = SqliteStore::open(dir.path().join("sam.db"), Arc::clone(&clock) as _, options);
     let store = Arc::new(store.unwrap());
     let backing = Backing::exclusive(Arc::clone(&store) as _, store);
     let usual = || config(dir.path(), &github, "fake-client-secret");
