@@ -4,6 +4,7 @@
 //! The core opens no socket, touches no file, reads no environment and no clock: everything is
 //! handed in. Start at [`Sam`].
 
+pub mod account;
 pub mod auth;
 pub mod blob;
 pub mod boot;

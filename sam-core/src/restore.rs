@@ -4,6 +4,7 @@
 //! store, nothing may therefore be deleted by itself until a person has looked. Beside its store,
 //! every machine it names belongs to the original, so the copy must not think it owns one.
 
+use crate::account::{AccountRecord, LoginRecord};
 use crate::credential::CredentialRecord;
 use crate::delivery::{DeliveryPayload, DeliveryRecord};
 use crate::engine::{Stored, decode, encode};
@@ -61,6 +62,8 @@ impl Revise for Restore {
         match self {
             Self::Replace { .. } => Ok(FOUND_ANEW.contains(kind).then(forget)),
             Self::Copy { .. } if ORIGINALS.contains(kind) => Ok(Some(forget())),
+            // Whose the history is; people sign in to the copy on their own.
+            Self::Copy { .. } if *kind == AccountRecord::KIND => Ok(None),
             Self::Copy { now } if *kind == NodeRecord::KIND => {
                 let node = decode::<NodeRecord>(record)?.record;
                 let gone = node.moved_to(NodeState::Deleted, *now).wished(NodeWish::Gone);
@@ -88,7 +91,7 @@ impl Revise for Restore {
     fn keeps_claims(&self, kind: &Kind) -> bool {
         match self {
             Self::Replace { .. } => !FOUND_ANEW.contains(kind),
-            Self::Copy { .. } => false,
+            Self::Copy { .. } => *kind == AccountRecord::KIND,
         }
     }
 
@@ -113,11 +116,13 @@ fn disowned<R: Stored>(record: &R) -> Result<Write> {
     Ok(write.with_index(record.index()))
 }
 
-/// What says where the control plane runs, and with whom.
-const FOUND_ANEW: [Kind; 3] = [InstallationRecord::KIND, LinkRecord::KIND, ReplicaRecord::KIND];
+/// What says where the control plane runs, and with whom; and logins, of which some may have been
+/// ended after the backup was taken: they must not come back to life, so people sign in again.
+const FOUND_ANEW: [Kind; 4] =
+    [InstallationRecord::KIND, LinkRecord::KIND, LoginRecord::KIND, ReplicaRecord::KIND];
 /// What only the installation needs that something was bought by, that its names lead to, or that a
 /// forge tells.
-const ORIGINALS: [Kind; 12] = [
+const ORIGINALS: [Kind; 13] = [
     CredentialRecord::KIND,
     DeliveryRecord::KIND,
     DeliveryPayload::KIND,
@@ -125,6 +130,7 @@ const ORIGINALS: [Kind; 12] = [
     InstallationRecord::KIND,
     LinkRecord::KIND,
     NameRecord::KIND,
+    LoginRecord::KIND,
     OrphanRecord::KIND,
     ReplicaRecord::KIND,
     RequestRecord::KIND,

@@ -91,7 +91,7 @@ pub use self::git_credential::{
 pub use self::ids::{InstallationId, Issuer, RepositoryId, UserId};
 pub use self::permissions::{Level, Permissions};
 pub use self::private_key::{PrivateKey, PrivateKeyError};
-pub use self::repository::{Branch, BranchCommit, Repository};
+pub use self::repository::{Branch, BranchCommit, Repository, RepositoryRights};
 pub use self::rs256::{Rs256Signer, Rs256Verifier};
 pub use self::webhook::{Delivery, DeliveryId, Event, WebhookError, WebhookSecrets};
 pub use self::workspace_git::KnownRepository;

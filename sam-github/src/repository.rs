@@ -34,6 +34,21 @@ pub struct Repository {
     pub clone_url: Option<String>,
     /// Its web page.
     pub html_url: Option<String>,
+    /// What whoever asked may do; missing where GitHub does not say.
+    #[serde(default, deserialize_with = "crate::webhook::lenient")]
+    pub permissions: Option<RepositoryRights>,
+}
+
+/// What somebody may do with a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[non_exhaustive]
+pub struct RepositoryRights {
+    /// Read it.
+    #[serde(default)]
+    pub pull: bool,
+    /// Push to it.
+    #[serde(default)]
+    pub push: bool,
 }
 
 impl Repository {

@@ -6,7 +6,7 @@ use sam_core::{Error, ErrorKind, Result};
 
 use crate::{
     GitAccess, GitCredential, GitCredentialAction, GitCredentialRequest, GithubApp, InstallationId,
-    RepositoryId,
+    Level, Permissions, RepositoryId,
 };
 
 /// A repository by GitHub's numbers, and through which installation it was reached.
@@ -17,12 +17,21 @@ pub struct KnownRepository {
     pub installation: InstallationId,
     /// Stays for ever.
     pub repository: RepositoryId,
+    /// Whether its workspace may only clone and fetch.
+    pub read_only: bool,
 }
 
 impl KnownRepository {
     /// Names one.
     pub const fn new(installation: InstallationId, repository: RepositoryId) -> Self {
-        Self { installation, repository }
+        Self { installation, repository, read_only: false }
+    }
+
+    /// Sets whether its workspace may only clone and fetch.
+    #[must_use]
+    pub const fn with_read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
     }
 }
 
@@ -74,7 +83,7 @@ impl GithubApp {
             if named.repository != found.repository {
                 return Err(other(own));
             }
-            found = named;
+            found = named.with_read_only(found.read_only);
         }
         let mut outcome = self.credential(found, request).await;
         if let Err(error) = &outcome
@@ -84,7 +93,8 @@ impl GithubApp {
             // It may have been moved, or the App installed anew: another installation, perhaps.
             let now = self.known(asked.as_ref().unwrap_or(own)).await?;
             let now = now.filter(|now| now.repository == found.repository);
-            found = now.ok_or_else(|| unreached(own))?;
+            let read_only = found.read_only;
+            found = now.ok_or_else(|| unreached(own))?.with_read_only(read_only);
             outcome = self.credential(found, request).await;
         }
         Ok((found, outcome?))
@@ -96,6 +106,11 @@ impl GithubApp {
         request: &GitCredentialRequest,
     ) -> Result<GitCredential> {
         let access = GitAccess::new(of.installation, of.repository);
+        let access = if of.read_only {
+            access.with_permissions(Permissions::new().with("contents", Level::Read))
+        } else {
+            access
+        };
         let given = self.git_credential(&access, GitCredentialAction::Get, request).await?;
         given.ok_or_else(|| {
             Error::new(ErrorKind::BadInput, "git asks for a repository of another host")

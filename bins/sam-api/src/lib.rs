@@ -16,6 +16,7 @@
 pub mod client;
 pub mod deadline;
 
+mod account;
 mod credential;
 mod daemon;
 mod event;
@@ -36,6 +37,7 @@ mod workspace;
 
 pub use sam_agent::wire;
 
+pub use self::account::{Account, DevicePoll, DevicePolled, DeviceSignIn, LoginsEnded, Me};
 pub use self::client::{Client, IdempotencyKey, Target};
 pub use self::credential::{AcceptedCredential, CreateCredential, Credential, ReplaceToken};
 pub use self::daemon::{DAEMON_READY_LINE, DaemonStatus, DaemonStopping, StartFailure};

@@ -12,6 +12,7 @@ use sam_core::time::Timestamp;
 use sam_github::{GithubApp, WebhookSecrets};
 use tokio_util::sync::CancellationToken;
 
+use crate::SignInDesk;
 use crate::access::Access;
 use crate::daemon::DaemonFacts;
 use crate::store::Upkeep;
@@ -43,6 +44,8 @@ pub struct AppParts {
     pub started_at: Timestamp,
     /// The GitHub App, where one is configured.
     pub github: Option<GithubApp>,
+    /// What signs people in, where they can.
+    pub sign_in: Option<SignInDesk>,
     /// What webhooks are checked with; refuses all where there is no secret.
     pub webhook_secrets: WebhookSecrets,
     /// Below which workspaces are reached under names of their own, `ws-….{base}`; nowhere when absent.

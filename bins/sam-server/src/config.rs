@@ -16,6 +16,7 @@ use crate::installation;
 use crate::naming::NamingSettings;
 use crate::providers::ProviderSettings;
 use crate::settings::PolicySettings;
+use crate::sign_in::SignInSettings;
 use crate::store::StorePlan;
 
 /// What `sam-server` was told.
@@ -46,6 +47,8 @@ pub struct ServerConfig {
     pub naming: NamingSettings,
     /// Where nodes are bought.
     pub providers: ProviderSettings,
+    /// Who may sign in.
+    pub sign_in: SignInSettings,
     /// Whether a repository may be a path on this computer.
     pub local_repos: bool,
     /// The program that becomes holder and agent of local nodes.
@@ -150,10 +153,32 @@ struct Flags {
     /// listening address]
     #[arg(long, env = "SAM_REPLICA_URL", global = true)]
     replica_url: Option<String>,
-    /// Domain below which workspaces are reached under names of their own, such as example.com for
-    /// ws-06f1….example.com
-    #[arg(long, env = "BASE_DOMAIN", global = true)]
+    /// Who may sign in with GitHub: names with commas between them, id: and a number, or * for
+    /// anybody; see the guide to GitHub [default: nobody]
+    #[arg(long, env = "SAM_SIGN_IN_GITHUB_LOGINS", value_name = "LIST", global = true)]
+    sign_in_github_logins: Option<String>,
+    /// Path that GitHub sends browsers back to: one of those in the guide to GitHub [default:
+    /// /api/auth/callback/github]
+    #[arg(long, env = "SAM_SIGN_IN_CALLBACK", value_name = "PATH", global = true)]
+    sign_in_callback: Option<String>,
+    #[arg(
+        long,
+        env = "BASE_DOMAIN",
+        value_name = "DOMAIN",
+        global = true,
+        help = "Domain of the installation: browsers reach the server at https://api. and this, its pages \
+                at https://app. and this, and workspaces at ws-06f1…. and this"
+    )]
     base_domain: Option<String>,
+    #[arg(
+        long,
+        env = "SAM_PUBLIC_URL",
+        value_name = "URL",
+        global = true,
+        help = "Address at which browsers reach the server, without a path [default: https://api. and \
+                the domain, or http:// and the listening address]"
+    )]
+    public_url: Option<String>,
     /// Configuration file [default: sam.toml in the data directory, if there is one]
     #[arg(long, env = "SAM_CONFIG", global = true)]
     config: Option<PathBuf>,
@@ -185,6 +210,9 @@ struct File {
     nodes_dir: Option<PathBuf>,
     replica_url: Option<String>,
     base_domain: Option<String>,
+    sign_in_github_logins: Option<String>,
+    sign_in_callback: Option<String>,
+    public_url: Option<String>,
     allow_local_repos: Option<bool>,
     agent_command: Option<PathBuf>,
     log: Option<String>,
@@ -202,6 +230,7 @@ impl ServerConfig {
             nodes_dir: data_dir.join("nodes"),
             data_dir,
             github: GithubSettings::default(),
+            sign_in: SignInSettings::default(),
             store: StorePlan::Embedded,
             replica_url: None,
             base_domain: None,
@@ -247,14 +276,20 @@ impl ServerConfig {
         };
         let replica_url = flags.replica_url.or(file.replica_url);
         let replica_url = replica_url.as_deref().map(check_replica_url).transpose()?;
-        let base_domain = flags.base_domain.or(file.base_domain).filter(|text| !text.is_empty());
-        let base_domain = base_domain.as_deref().map(check_base_domain).transpose()?;
+        let domain = flags.base_domain.or(file.base_domain).filter(|text| !text.is_empty());
+        let base_domain = domain.as_deref().map(check_base_domain).transpose()?;
         let own = |path: Option<PathBuf>, name: &str| {
             path.map_or_else(
                 || data_dir.join(name),
                 |path| std::path::absolute(&path).unwrap_or(path),
             )
         };
+        let sign_in = SignInSettings::read(
+            flags.sign_in_github_logins.or(file.sign_in_github_logins),
+            flags.public_url.or(file.public_url),
+            domain,
+            flags.sign_in_callback.or(file.sign_in_callback),
+        )?;
         let log_format = flags.log_format.or(file.log_format);
         if let Some(other) =
             log_format.as_deref().filter(|format| !["text", "json"].contains(format))
@@ -282,6 +317,7 @@ impl ServerConfig {
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070))),
             data_dir,
             github: GithubSettings::from_environment(environment)?,
+            sign_in,
             local_repos: flags.allow_local_repos.or(file.allow_local_repos).unwrap_or(false),
             agent_command: vec![agent.into_os_string()],
             environment: node_environment(),

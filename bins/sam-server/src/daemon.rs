@@ -118,6 +118,7 @@ pub async fn run(
         naming: NamingSettings::default(),
         providers: config.providers,
         github: config.github,
+        sign_in: None,
         replica_url: String::new(),
         policy: config.policy,
         is_daemon: true,

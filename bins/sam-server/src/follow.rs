@@ -21,9 +21,9 @@ use crate::project;
 const CHECKPOINT: Duration = Duration::from_secs(15);
 
 /// What a client may and wants to see.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scope {
-    pub(crate) owner: &'static str,
+    pub(crate) owner: String,
     pub(crate) workspace: Option<WorkspaceId>,
 }
 
@@ -93,7 +93,7 @@ impl Following {
             }
             FeedItem::Change { cursor, change } => {
                 self.cursor = cursor;
-                let shown = visible(&change, self.scope, &self.cursor)?;
+                let shown = visible(&change, &self.scope, &self.cursor)?;
                 let data = serde_json::to_string(&shown).ok()?;
                 Some(named(EventKind::Change, &self.cursor).data(data))
             }
@@ -107,7 +107,7 @@ fn named(kind: EventKind, cursor: &Cursor) -> Event {
 }
 
 /// Projects a change, or `None` when it is of no concern to the client.
-fn visible(change: &store::Change, scope: Scope, cursor: &Cursor) -> Option<Change> {
+fn visible(change: &store::Change, scope: &Scope, cursor: &Cursor) -> Option<Change> {
     if change.op != ChangeOp::Put {
         return None;
     }

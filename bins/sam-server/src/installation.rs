@@ -22,6 +22,17 @@ pub struct Keys {
     pub challenge: Secret<[u8; 32]>,
 }
 
+impl Keys {
+    /// Makes the key that sign-ins under way are sealed with. It is derived, so that the file of the
+    /// keys is as it was.
+    pub(crate) fn sign_in(&self) -> Secret<[u8; 32]> {
+        let mut hash = Sha256::new();
+        hash.update(b"sam-sign-in-v1");
+        hash.update(self.challenge.expose());
+        Secret::new(hash.finalize().into())
+    }
+}
+
 /// An installation's identity and keys.
 #[derive(Debug)]
 pub struct Installation {

@@ -20,6 +20,7 @@ mod project;
 mod replica;
 mod routes;
 mod running;
+mod sign_in;
 mod store;
 
 pub mod backup;
@@ -34,9 +35,10 @@ pub mod settings;
 pub mod signals;
 pub mod tasks;
 
-pub use self::access::{Access, Admin, Identity};
+pub use self::access::{Access, Admin, Identity, Person};
 pub use self::app::{App, AppParts};
 pub use self::installation::{Installation, Keys};
 pub use self::problem::ApiError;
 pub use self::routes::{agent_router, router};
+pub use self::sign_in::{SignInDesk, SignInParts, SignInSettings, Site};
 pub use self::store::{Backing, Schema, StorePlan, Upkeep};

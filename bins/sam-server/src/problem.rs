@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use sam_api::{PROBLEM_CONTENT_TYPE, Problem};
@@ -89,6 +89,9 @@ async fn explain(mut response: Response, id: &str, what: &str) -> Response {
     if is_problem {
         return response;
     }
+    // A sign-in that failed takes its cookie back.
+    let cookies: Vec<HeaderValue> =
+        response.headers().get_all(SET_COOKIE).iter().cloned().collect();
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error.0,
         None => Arc::new(refusal(response).await),
@@ -105,6 +108,9 @@ async fn explain(mut response: Response, id: &str, what: &str) -> Response {
         && let Ok(value) = HeaderValue::from_str(&pause.as_secs().max(1).to_string())
     {
         answer.headers_mut().insert(http::header::RETRY_AFTER, value);
+    }
+    for cookie in cookies {
+        answer.headers_mut().append(SET_COOKIE, cookie);
     }
     answer
 }

@@ -1,11 +1,12 @@
 //! Records as the API shows them. Nothing is shown that is not named here.
 
 use sam_api::{
-    DeletionHold, Delivery, DeliveryOutcome, DeliveryState, GithubBranch, GithubInstallation,
-    GithubRepository, NameState, Node, NodeState, OperationSummary, Orphan, OrphanReason,
-    OrphanState, PublishedName, Replica, Step, StepState, Sweep, SweepTally, Workspace,
-    WorkspaceState, WorkspaceWish,
+    Account, DeletionHold, Delivery, DeliveryOutcome, DeliveryState, GithubBranch,
+    GithubInstallation, GithubRepository, NameState, Node, NodeState, OperationSummary, Orphan,
+    OrphanReason, OrphanState, PublishedName, Replica, Step, StepState, Sweep, SweepTally,
+    Workspace, WorkspaceState, WorkspaceWish,
 };
+use sam_core::account::AccountRecord;
 use sam_core::delivery::{self, DeliveryRecord};
 use sam_core::engine::Stamped;
 use sam_core::hold::HoldRecord;
@@ -21,6 +22,21 @@ use sam_core::{Error, ErrorKind, Result};
 fn newer(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("this server does not know {what}"))
         .with_hint("upgrade the server to the newest version that writes to this store")
+}
+
+pub(crate) fn account(record: &AccountRecord) -> Account {
+    Account {
+        id: record.id,
+        forge: record.forge.clone(),
+        number: record.number,
+        handle: record.handle.clone(),
+        name: record.name.clone(),
+        email: Some(record.email.clone()).filter(|email| !email.is_empty()),
+        email_is_verified: record.email_is_verified,
+        avatar_url: record.avatar_url.clone(),
+        created_at: record.created_at.into(),
+        signed_in_at: record.signed_in_at.into(),
+    }
 }
 
 pub(crate) fn workspace(stamped: &Stamped<WorkspaceRecord>) -> Result<Workspace> {

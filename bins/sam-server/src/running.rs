@@ -38,6 +38,7 @@ use crate::naming::NamingSettings;
 use crate::providers::{Clouds, Local, ProviderSettings, providers};
 use crate::replica::{self, Links};
 use crate::routes::agent_router;
+use crate::sign_in::{SignInDesk, SignInParts, SignInPlan};
 use crate::store::{Backing, Schema, StorePlan, Upkeep};
 
 /// Link changes that wait to be told to the engine; more are noticed by its next look.
@@ -68,6 +69,8 @@ pub(crate) struct Plan {
     /// The DNS that is set up, where the host hands in none.
     pub(crate) naming: NamingSettings,
     pub(crate) providers: ProviderSettings,
+    /// Who may sign in and where, if anybody may.
+    pub(crate) sign_in: Option<SignInPlan>,
     /// Where other replicas reach this one; empty where there are none.
     pub(crate) replica_url: String,
     pub(crate) policy: Policy,
@@ -209,6 +212,7 @@ fn assemble(
     let controller = Controller::new(config.with_on_change(on_change).with_replicas(replicas));
     let control_urls = ControlUrls::new(own_urls(plan));
     let github = plan.github.app(http, Arc::clone(clock))?;
+    let sign_in = plan.sign_in.as_ref().map(|sign_in| desk(sign_in, plan, base)).transpose()?;
     let sam = builder(plan, base, secrets)?
         .clock(Arc::clone(clock))
         .entropy(Arc::clone(entropy))
@@ -236,6 +240,7 @@ fn assemble(
         upkeep: Some(Arc::clone(&backing.upkeep)),
         started_at: clock.now(),
         github,
+        sign_in,
         webhook_secrets: plan.github.webhook_secrets.clone(),
         base_domain: plan.base_domain.clone(),
         local_repos: plan.local_repos,
@@ -284,6 +289,22 @@ async fn open_secrets(plan: &Plan, base: &Base) -> Result<Option<Secrets>> {
     let ring = plan.keys_file.with_file_name(RING_FILE);
     let keys = FileKeys::open(FileKeysConfig::new(ring), Arc::clone(&base.entropy)).await?;
     Ok(Some(Secrets::new(Arc::new(keys), store)))
+}
+
+/// Makes what signs people in.
+fn desk(sign_in: &SignInPlan, plan: &Plan, base: &Base) -> Result<SignInDesk> {
+    let (clock, entropy) = (Arc::clone(&base.clock), Arc::clone(&base.entropy));
+    let desk = SignInDesk::new(SignInParts {
+        github: plan.github.sign_in(http, clock, Arc::clone(&entropy))?,
+        forge: plan.github.endpoints.git_host().1.to_owned(),
+        admission: sign_in.admission.clone(),
+        site: sign_in.site.clone(),
+        callback_path: sign_in.callback_path.clone(),
+        key: base.installation.keys.sign_in(),
+        entropy,
+    })?;
+    tracing::info!(callback = %desk.callback_url(), "people can sign in with GitHub");
+    Ok(desk)
 }
 
 /// Makes the transport of the process. It reads the certificates of the system, so a process that

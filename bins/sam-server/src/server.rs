@@ -105,6 +105,7 @@ fn plan(
         None => String::new(),
     };
     let base_domain = base_domain(config.base_domain, config.publishing.as_ref())?;
+    let sign_in = config.sign_in.plan(address)?;
     let plan = Plan {
         data_dir: config.data_dir,
         keys_file: config.keys_file,
@@ -117,6 +118,7 @@ fn plan(
         publishing: config.publishing,
         naming: config.naming,
         providers: config.providers,
+        sign_in,
         replica_url,
         policy: config.policy,
         is_daemon: false,

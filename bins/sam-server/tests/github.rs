@@ -150,6 +150,7 @@ mod github {
             upkeep: None,
             started_at: clock.now(),
             github,
+            sign_in: None,
             webhook_secrets,
             base_domain: None,
             local_repos: false,

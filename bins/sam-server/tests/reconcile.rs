@@ -61,6 +61,7 @@ mod reconcile {
                 upkeep: None,
                 started_at: clock.now(),
                 github: None,
+                sign_in: None,
                 webhook_secrets: WebhookSecrets::none(),
                 base_domain: None,
                 local_repos: false,

@@ -392,6 +392,7 @@ mod replicas {
             upkeep: None,
             started_at: clock.now(),
             github: None,
+            sign_in: None,
             webhook_secrets: WebhookSecrets::none(),
             base_domain: None,
             local_repos: false,

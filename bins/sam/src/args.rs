@@ -139,6 +139,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Github,
     },
+    /// Sign in at a server with GitHub; the login is kept in the data directory
+    Login,
+    /// Sign out at a server, and forget its login
+    Logout {
+        /// End all logins of the account, those of browsers and other machines, too
+        #[arg(long)]
+        everywhere: bool,
+    },
+    /// Show who you are at the server
+    Whoami,
     /// Follow what happens
     Events {
         /// Only what happens to this workspace

@@ -11,6 +11,7 @@ use sam_server::providers::ProviderSettings;
 use sam_server::settings::PolicySettings;
 
 use crate::args::Global;
+use crate::logins;
 
 /// Largest token file, in bytes.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
@@ -24,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) server: Option<String>,
     /// The server's token.
     pub(crate) token: Option<Secret<String>>,
+    /// Whether the token was given for this run, and is not that of a login.
+    pub(crate) token_is_given: bool,
     /// `TERM`, for terminals that are opened.
     pub(crate) term: Option<String>,
     pub(crate) json: bool,
@@ -105,14 +108,21 @@ fn resolve(options: &Global, read: impl Fn(&str) -> Option<OsString>) -> Result<
         Some(url) => Some(url.clone()),
         None => text("SAM_SERVER")?,
     };
-    let token = match &options.token_file {
+    let given = match &options.token_file {
         Some(path) => Some(read_token(path)?),
         None => text(TOKEN_VARIABLE)?.map(Secret::new),
+    };
+    let token_is_given = given.is_some();
+    let token = match (given, &server) {
+        (Some(token), _) => Some(token),
+        (None, Some(server)) => logins::token(&data_dir, server)?,
+        (None, None) => None,
     };
     Ok(Settings {
         data_dir,
         server,
         token,
+        token_is_given,
         term: text("TERM")?,
         json: options.json,
         quiet: options.quiet,
@@ -180,6 +190,21 @@ mod tests {
         let option = Global { token_file: Some(file.clone()), ..Global::default() };
         let settings = with(&option, &variables).unwrap();
         assert_eq!(settings.token.unwrap().expose(), "from-file");
+        // A login's comes last, and at its own server alone.
+        let data_dir = dir.path().to_owned();
+        logins::keep(&data_dir, "https://a.example", &Secret::new("of-login".to_owned())).unwrap();
+        let at = |server: &str, token_file: Option<PathBuf>, variables: &[(&str, &str)]| {
+            let (data_dir, server) = (Some(data_dir.clone()), Some(server.to_owned()));
+            let options = Global { data_dir, server, token_file, ..Global::default() };
+            let settings = with(&options, variables).unwrap();
+            (settings.token.map(|token| token.expose().clone()), settings.token_is_given)
+        };
+        let of_login = (Some("of-login".to_owned()), false);
+        assert_eq!(at("https://a.example/", None, &[]), of_login);
+        assert_eq!(at("https://b.example", None, &[]), (None, false));
+        let given = |token: &str| (Some(token.to_owned()), true);
+        assert_eq!(at("https://a.example", None, &variables), given("from-environment"));
+        assert_eq!(at("https://a.example", Some(file.clone()), &[]), given("from-file"));
         std::fs::write(&file, " \n").unwrap();
         assert_eq!(with(&option, &variables).unwrap_err().kind(), ErrorKind::BadInput);
     }

@@ -21,6 +21,9 @@ pub(crate) const GIT: Duration = Duration::from_secs(20);
 /// Longest wait, after a signal, for the answer to a request that is on its way.
 pub(crate) const LAST_ANSWER: Duration = Duration::from_secs(5);
 
+/// Longest wait for a person to agree to a sign-in; servers give less.
+pub(crate) const SIGN_IN: Duration = Duration::from_mins(20);
+
 /// Waits.
 pub(crate) async fn pause(span: Duration) {
     #[expect(clippy::disallowed_methods, reason = "this is the crate's deadline module")]

@@ -15,6 +15,7 @@ mod deadline;
 mod exec;
 mod failure;
 mod input;
+mod logins;
 mod node;
 mod output;
 mod progress;

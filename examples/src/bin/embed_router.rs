@@ -50,6 +50,7 @@ fn app() -> anyhow::Result<Router> {
         upkeep: None,
         started_at: clock.now(),
         github: None,
+        sign_in: None,
         webhook_secrets: WebhookSecrets::none(),
         base_domain: None,
         local_repos: false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Parts, Sam};
 use crate::Secret;
+use crate::account::LoginResource;
 use crate::auth::BootKey;
 use crate::compute::{ComputeProvider, Labels, Providers};
 use crate::credential::{Connect, CredentialResource, StoredProviders};
@@ -251,6 +252,7 @@ impl SamBuilder {
             .with_resource(node)
             .with_resource(workspace)
             .with_resource(RequestResource)
+            .with_resource(LoginResource)
             .with_resource(ReplicaResource::new(store()))
             .with_resource(SpendResource::new(store()))
             .with_resource(SweepResource::new(

@@ -1,5 +1,6 @@
 //! The facade: the verbs people use, over a store, a provider and a link.
 
+mod accounts;
 mod builder;
 mod caller;
 mod credentials;

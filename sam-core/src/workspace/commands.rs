@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::idle::IdleStop;
 use super::name::WorkspaceName;
 use super::record::{Lifetime, Verb, WorkspaceRecord, WorkspaceState, WorkspaceWish};
-use super::repo::{Checkout, RepoRef};
+use super::repo::{Checkout, ForgeRepository, RepoRef};
 use crate::compute::{ProviderName, Size};
 use crate::engine::Stored as _;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +20,8 @@ pub struct NewWorkspace {
     pub repo: RepoRef,
     /// What to check out.
     pub checkout: Checkout,
+    /// Which repository of its forge that is, where the host made sure of it.
+    pub forge: Option<ForgeRepository>,
     /// Its name; made from the repository's when absent.
     pub name: Option<WorkspaceName>,
     /// How large its node shall be.
@@ -38,6 +40,7 @@ impl NewWorkspace {
         Self {
             repo,
             checkout: Checkout::Default,
+            forge: None,
             name: None,
             size: Size::Medium,
             provider: None,
@@ -50,6 +53,13 @@ impl NewWorkspace {
     #[must_use]
     pub fn with_checkout(mut self, checkout: Checkout) -> Self {
         self.checkout = checkout;
+        self
+    }
+
+    /// Sets which repository of its forge it is. It never becomes another one.
+    #[must_use]
+    pub fn with_forge(mut self, forge: Option<ForgeRepository>) -> Self {
+        self.forge = forge;
         self
     }
 
@@ -104,7 +114,7 @@ impl NewWorkspace {
             wish: WorkspaceWish::Running,
             repo: self.repo,
             checkout: self.checkout,
-            forge: None,
+            forge: self.forge,
             size: self.size,
             provider: self.provider,
             lifetime: self.lease.map_or(Lifetime::Kept, |span| leased(span, now)),

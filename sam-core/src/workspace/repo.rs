@@ -154,12 +154,22 @@ pub struct ForgeRepository {
     pub grant: GrantId,
     /// The forge's number of it.
     pub number: u64,
+    /// Whether its workspace may only clone and fetch, because its owner may no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 impl ForgeRepository {
     /// Names one.
     pub const fn new(grant: GrantId, number: u64) -> Self {
-        Self { grant, number }
+        Self { grant, number, read_only: false }
+    }
+
+    /// Sets whether its workspace may only clone and fetch.
+    #[must_use]
+    pub const fn with_read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
     }
 }
 

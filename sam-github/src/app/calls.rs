@@ -1,17 +1,32 @@
 //! Calls of an App: about itself, its installations and their repositories.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use sam_core::forge::RepoPath;
 use sam_core::{Page, Result};
 use serde::Deserialize;
 
-use super::{AppInfo, GithubApp, Installation, TokenScope};
+use super::{Account, AppInfo, GithubApp, Installation, TokenScope};
 use crate::client::{Answer, Call};
 use crate::encode::segment;
 use crate::pages::{Pages, page};
-use crate::{Branch, InstallationId, Level, Permissions, Repository};
+use crate::{Branch, InstallationId, Level, Permissions, Repository, RepositoryId, UserId};
 
 /// Most pages that a search looks through, of 100 repositories each.
 const SEARCH_PAGES_MAX: usize = 50;
+
+/// What GitHub says of the App is asked for again after so long.
+const INFO_KEPT: Duration = Duration::from_hours(1);
+
+/// What GitHub said of the App, and when.
+pub(super) type Recent = Mutex<Option<(AppInfo, Duration)>>;
+
+#[derive(Deserialize)]
+struct UserPermission {
+    permission: String,
+    user: Option<Account>,
+}
 
 #[derive(Deserialize)]
 struct Repositories {
@@ -104,10 +119,51 @@ impl GithubApp {
     ) -> Result<Option<Repository>> {
         let scope = looking(installation)?;
         // First the token: that the installation is not there is no answer about a repository.
-        self.installation_token(&scope, std::time::Duration::ZERO).await?;
+        self.installation_token(&scope, Duration::ZERO).await?;
         let call = Call::get("repository", repo_path(repo)).remembered();
         let answer = found(self.send_as_installation(&call, &scope).await)?;
         answer.map(|answer| answer.read(call.operation)).transpose()
+    }
+
+    /// Returns what a user may do with a repository of an installation: nothing, read or write. The
+    /// user is asked for by name, so the number of whoever has that name must be the user's.
+    ///
+    /// # Errors
+    /// `RateLimited`, `Unavailable`, `Timeout`, …
+    pub async fn user_permission(
+        &self,
+        installation: InstallationId,
+        repository: RepositoryId,
+        (login, user): (&str, UserId),
+    ) -> Result<Option<Level>> {
+        // By number, as GitHub itself leads to a repository that was renamed.
+        let path =
+            format!("/repositories/{repository}/collaborators/{}/permission", segment(login));
+        let call = Call::get("user_permission", path);
+        let answer = self.send_as_installation(&call, &looking(installation)?).await;
+        let Some(answer) = found(answer)? else { return Ok(None) };
+        let told: UserPermission = answer.read(call.operation)?;
+        let is_theirs = told.user.is_some_and(|found| found.id == user);
+        Ok(match told.permission.as_str() {
+            "admin" | "write" if is_theirs => Some(Level::Write),
+            "read" if is_theirs => Some(Level::Read),
+            _ => None,
+        })
+    }
+
+    /// Returns the App as GitHub knew it within the last hour.
+    ///
+    /// # Errors
+    /// As [`GithubApp::info`].
+    pub async fn recent_info(&self) -> Result<AppInfo> {
+        let now = self.0.client.clock().monotonic();
+        let known = lock(&self.0.recent).clone();
+        if let Some((info, _)) = known.filter(|(_, at)| now.saturating_sub(*at) < INFO_KEPT) {
+            return Ok(info);
+        }
+        let info = self.info().await?;
+        *lock(&self.0.recent) = Some((info.clone(), now));
+        Ok(info)
     }
 
     /// Returns one page of a repository's branches.
@@ -153,6 +209,10 @@ impl GithubApp {
         }
         Ok(found)
     }
+}
+
+fn lock(recent: &Recent) -> MutexGuard<'_, Option<(AppInfo, Duration)>> {
+    recent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the scope that looking around takes.

@@ -62,6 +62,7 @@ pub(crate) struct Inner {
     jwt: AppJwt,
     tokens: Flights<TokenScope, Arc<Issued>>,
     pub(crate) names: crate::access::Names,
+    recent: calls::Recent,
 }
 
 /// A token, and how long it is good by a clock that nobody sets.
@@ -94,6 +95,7 @@ impl GithubAppBuilder {
             jwt: AppJwt::new(self.issuer, self.signer),
             tokens: Flights::new(Abandoned::Dropped),
             names: crate::access::Names::default(),
+            recent: calls::Recent::default(),
         }))
     }
 }

@@ -30,6 +30,19 @@ pub struct DeviceSignIn {
     device_code: Secret<String>,
 }
 
+impl DeviceSignIn {
+    /// Puts one together again from what was kept; what the person was shown is not needed.
+    pub fn kept(device_code: Secret<String>, expires_at: Timestamp, interval: Duration) -> Self {
+        let (user_code, verification_uri) = (String::new(), String::new());
+        Self { user_code, verification_uri, expires_at, interval, device_code }
+    }
+
+    /// Returns what the sign-in is asked about with, to keep it.
+    pub const fn device_code(&self) -> &Secret<String> {
+        &self.device_code
+    }
+}
+
 /// What a question came to.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

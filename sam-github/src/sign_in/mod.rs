@@ -163,6 +163,11 @@ impl SignIn {
         SignInBuilder { client_id, scope, client_secret, endpoints }
     }
 
+    /// Returns the client's id: the App's own, or that of an OAuth App beside it.
+    pub fn client_id(&self) -> &str {
+        &self.0.client_id
+    }
+
     /// Begins a sign-in. Nothing is sent.
     pub fn begin(&self, redirect_uri: &str) -> PendingSignIn {
         let (state, verifier) = (self.random(), self.random());

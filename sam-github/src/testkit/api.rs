@@ -263,6 +263,12 @@ fn installation(world: &mut World, ask: &Ask<'_>, path: &[&str], token: &str) ->
             let items = repos.map(|repo| shapes::repository(world, repo)).collect();
             Ok(Reply::Many(Some("repositories"), items))
         }
+        ("GET", ["repositories", _, "collaborators", login, "permission"]) => {
+            let repo = world.repositories.get(&ask.number(1)?);
+            let repo = repo.filter(|repo| world.reaches(&known, repo.id));
+            let found = repo.zip(world.user(login)).ok_or(NOT_FOUND)?;
+            Ok(Reply::One(200, shapes::user_permission(world, found.0, found.1)))
+        }
         ("GET", ["repos" | "repositories", ..]) => {
             let sees =
                 |world: &World, id: u64, is_private: bool| !is_private || world.reaches(&known, id);
@@ -336,7 +342,7 @@ fn as_user(world: &World, ask: &Ask<'_>, path: &[&str], user: u64) -> Outcome {
             let ids = world.of_installation(id);
             let repos = ids.iter().filter_map(|id| world.repositories.get(id));
             let seen = repos.filter(|repo| world.sees(user, repo));
-            let items = seen.map(|repo| shapes::repository(world, repo)).collect();
+            let items = seen.map(|repo| shapes::repository_for(world, repo, user)).collect();
             Ok(Reply::Many(Some("repositories"), items))
         }
         ("GET", ["repos" | "repositories", ..]) => {

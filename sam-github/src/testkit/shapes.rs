@@ -149,6 +149,27 @@ pub(super) fn repository(world: &World, repo: &FakeRepository) -> Value {
     Value::Object(object)
 }
 
+/// With what a user may do there.
+pub(super) fn repository_for(world: &World, repo: &FakeRepository, user: u64) -> Value {
+    let mut value = repository(world, repo);
+    let push = world.pushes(user, repo);
+    value["permissions"] =
+        json!({ "admin": false, "maintain": false, "push": push, "triage": push, "pull": true });
+    value
+}
+
+/// What a user may do with a repository, as an App is told.
+pub(super) fn user_permission(world: &World, repo: &FakeRepository, user: &FakeUser) -> Value {
+    let allowed = match (world.sees(user.id, repo), world.pushes(user.id, repo)) {
+        (_, true) => "write",
+        (true, false) => "read",
+        (false, false) => "none",
+    };
+    let mut shown = owner(world, &user.login);
+    shown["role_name"] = json!(allowed);
+    json!({ "permission": allowed, "role_name": allowed, "user": shown })
+}
+
 pub(super) fn branches(world: &World, repo: &FakeRepository) -> Vec<Value> {
     let at = format!("{}/repos/{}/commits", world.api(), repo.full_name());
     let branch = |(name, sha): &(String, String)| {

@@ -90,6 +90,8 @@ pub struct FakeRepository {
     pub branches: Vec<(String, String)>,
     /// Users beside its owner who see it, by name.
     pub seen_by: Vec<String>,
+    /// Those of them who may not push.
+    pub read_only_for: Vec<String>,
 }
 
 impl FakeRepository {
@@ -296,6 +298,13 @@ impl World {
     pub(super) fn reaches(&self, token: &Token, repository: u64) -> bool {
         token.repositories.as_ref().is_none_or(|only| only.contains(&repository))
             && self.of_installation(token.installation).contains(&repository)
+    }
+
+    pub(super) fn pushes(&self, user: u64, repository: &FakeRepository) -> bool {
+        let Some(user) = self.users.get(&user) else { return false };
+        repository.owner.eq_ignore_ascii_case(&user.login)
+            || repository.seen_by.contains(&user.login)
+                && !repository.read_only_for.contains(&user.login)
     }
 
     pub(super) fn sees(&self, user: u64, repository: &FakeRepository) -> bool {

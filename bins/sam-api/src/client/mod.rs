@@ -5,6 +5,7 @@
 //! followed, because they would carry the token elsewhere; only calls that can be repeated are
 //! repeated, at most [`ATTEMPTS_MAX`] times in all.
 
+mod account;
 mod api;
 mod credentials;
 mod events;

@@ -4,18 +4,24 @@ mod follow;
 mod inbox;
 
 pub(crate) mod credentials;
+pub(crate) mod visible;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use sam_core::entropy::Entropy;
 use sam_core::http::HttpTransport;
 use sam_core::time::Clock;
 use sam_core::{Error, ErrorKind, Result, Secret};
+use sam_github::sign_in::SignIn;
 use sam_github::{Endpoints, GithubApp, Issuer, PrivateKey, Rs256Signer, WebhookSecrets};
 
 pub(crate) use self::follow::forget_changed;
 pub use self::inbox::GithubDeliveries;
 pub(crate) use self::inbox::new_delivery;
+
+/// What an OAuth App asks people for. A GitHub App has its permissions at GitHub, and passes it over.
+const SCOPE: &str = "read:user user:email";
 
 /// The GitHub App of an installation, as far as it is configured. Each variable is also read with
 /// `GH_` in place of `GITHUB_`, because some hosts reserve that prefix for themselves.
@@ -140,6 +146,36 @@ impl GithubSettings {
         let app = GithubApp::builder(issuer, Arc::new(signer)).endpoints(self.endpoints.clone());
         Ok(Some(app.build(http()?, clock)))
     }
+
+    /// Returns what signs people in: the App itself, or an OAuth App beside it.
+    ///
+    /// # Errors
+    /// `BadInput` unless both the client's id and its secret are set; what the transport says.
+    pub fn sign_in(
+        &self,
+        http: impl FnOnce() -> Result<Arc<dyn HttpTransport>>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<SignIn> {
+        let (Some(id), Some(secret)) = (&self.client_id, &self.client_secret) else {
+            let message = "people may sign in with GitHub, and it is not said by which App";
+            return Err(Error::new(ErrorKind::BadInput, message)
+                .with_hint("set GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET"));
+        };
+        let sign_in = SignIn::builder(id.trim(), Secret::new(secret.expose().trim().to_owned()));
+        let sign_in = sign_in.endpoints(self.endpoints.clone()).scope(SCOPE);
+        Ok(sign_in.build(http()?, clock, entropy))
+    }
+}
+
+/// GitHub's refusal of us is no refusal of whoever asks us.
+pub(crate) fn of_github(error: Error) -> Error {
+    if error.kind() != ErrorKind::Unauthenticated {
+        return error;
+    }
+    Error::new(ErrorKind::Denied, "GitHub does not accept this installation's App")
+        .with_hint("`sam github doctor` tells what is wrong")
+        .with_source(error)
 }
 
 fn webhook_secrets(

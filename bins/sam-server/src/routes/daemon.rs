@@ -6,7 +6,7 @@ use http::StatusCode;
 use sam_api::{DaemonStatus, DaemonStopping};
 use sam_core::{Error, ErrorKind};
 
-use crate::access::Identity;
+use crate::access::Admin;
 use crate::app::App;
 use crate::daemon::{DaemonFacts, census};
 use crate::problem::ApiError;
@@ -18,7 +18,7 @@ fn facts(app: &App) -> Result<&DaemonFacts, ApiError> {
 
 pub(super) async fn show(
     State(app): State<App>,
-    _identity: Identity,
+    _admin: Admin,
 ) -> Result<Json<DaemonStatus>, ApiError> {
     let facts = facts(&app)?;
     let census = census(&app.sam).await?;
@@ -34,7 +34,7 @@ pub(super) async fn show(
 
 pub(super) async fn stop(
     State(app): State<App>,
-    _identity: Identity,
+    _admin: Admin,
 ) -> Result<(StatusCode, Json<DaemonStopping>), ApiError> {
     facts(&app)?;
     app.shutdown.cancel();

@@ -43,7 +43,7 @@ pub(super) async fn follow(
         Some(text) => Some(find(&app, &identity, text).await?.record.id),
         None => None,
     };
-    let scope = Scope { owner: identity.owner(), workspace };
+    let scope = Scope { owner: identity.owner().to_owned(), workspace };
     let shutdown = app.shutdown.clone().cancelled_owned();
     let events = follow_feed(&app.sam, after, scope).take_until(shutdown);
     Ok(Sse::new(events.map(Ok::<Event, Infallible>)))

@@ -1,4 +1,4 @@
-//! GitHub: the webhook, and what an administrator sees of deliveries and of the App.
+//! GitHub: the webhook, what an administrator sees of deliveries, and what each caller sees of the App.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use sam_core::delivery::DeliveryRecord;
 use sam_core::forge::RepoPath;
 use sam_core::{Caller, Error, ErrorKind, Result};
 use sam_github::webhook::WEBHOOK_BYTES_MAX;
-use sam_github::{GithubApp, InstallationId, RepositoryId, WebhookError};
+use sam_github::{GithubApp, InstallationId, Repository, RepositoryId, WebhookError};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::access::Admin;
+use crate::access::{Admin, Identity};
 use crate::app::App;
 use crate::deadline;
-use crate::github::new_delivery;
+use crate::github::{new_delivery, of_github, visible};
 use crate::problem::{ApiError, RequestId};
 use crate::project;
 
@@ -145,25 +145,41 @@ pub(super) async fn retry_delivery(
 
 pub(super) async fn installations(
     State(app): State<App>,
-    _admin: Admin,
+    identity: Identity,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<GithubInstallation>>, ApiError> {
-    let page = github(&app)?.installations(query.after.as_deref()).await.map_err(of_github)?;
+    let (github, after) = (github(&app)?, query.after.as_deref());
+    let page = match identity.person() {
+        Some(person) => visible::installations(&app, person, after).await?,
+        None => github.installations(after).await.map_err(of_github)?,
+    };
     let items = page.items.into_iter().map(project::github_installation).collect();
     Ok(Json(Page::new(items, page.next)))
 }
 
 pub(super) async fn repositories(
     State(app): State<App>,
-    _admin: Admin,
+    identity: Identity,
     Path(installation): Path<u64>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<GithubRepository>>, ApiError> {
-    let installation = InstallationId::new(installation);
-    let page = github(&app)?.repositories(installation, query.after.as_deref());
-    let page = page.await.map_err(of_github)?;
+    let page = listed(&app, &identity, InstallationId::new(installation), query.after).await?;
     let items = page.items.into_iter().map(project::github_repository).collect();
     Ok(Json(Page::new(items, page.next)))
+}
+
+/// Returns one page of an installation's repositories, and for a person those that the person sees.
+async fn listed(
+    app: &App,
+    identity: &Identity,
+    installation: InstallationId,
+    after: Option<String>,
+) -> Result<sam_core::Page<Repository>> {
+    let github = github(app)?;
+    match identity.person() {
+        Some(person) => visible::repositories(app, person, installation, after.as_deref()).await,
+        None => github.repositories(installation, after.as_deref()).await.map_err(of_github),
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,24 +191,25 @@ pub(super) struct BranchesQuery {
 
 pub(super) async fn branches(
     State(app): State<App>,
-    _admin: Admin,
+    identity: Identity,
     Path(repository): Path<u64>,
     Query(query): Query<BranchesQuery>,
 ) -> Result<Json<Page<GithubBranch>>, ApiError> {
     let (github, installation) = (github(&app)?, InstallationId::new(query.installation));
-    let repository = path_of(github, installation, RepositoryId::new(repository)).await?;
+    let repository = path_of(&app, &identity, installation, RepositoryId::new(repository)).await?;
     let page = github.branches(installation, &repository, query.after.as_deref());
     let page = page.await.map_err(of_github)?;
     let items = page.items.into_iter().map(project::github_branch).collect();
     Ok(Json(Page::new(items, page.next)))
 }
 
+/// Whoever is known may install the App: GitHub asks who owns what it is installed at.
 pub(super) async fn install_url(
     State(app): State<App>,
-    _admin: Admin,
+    _identity: Identity,
 ) -> Result<Json<GithubInstallUrl>, ApiError> {
     let github = github(&app)?;
-    let slug = github.info().await.map_err(of_github)?.slug;
+    let slug = github.recent_info().await.map_err(of_github)?.slug;
     let slug = slug.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the App has no name"))?;
     let url = sam_github::sign_in::install_url(github.endpoints(), &slug, None);
     Ok(Json(GithubInstallUrl { url }))
@@ -208,13 +225,14 @@ fn github(app: &App) -> Result<&GithubApp> {
 /// Returns a repository's name of today. The pages are remembered, so that asking again costs nothing
 /// of GitHub's limits.
 async fn path_of(
-    github: &GithubApp,
+    app: &App,
+    identity: &Identity,
     installation: InstallationId,
     repository: RepositoryId,
 ) -> Result<RepoPath> {
     let mut after = None;
     for _ in 0..PAGES_MAX {
-        let page = github.repositories(installation, after.as_deref()).await.map_err(of_github)?;
+        let page = listed(app, identity, installation, after).await?;
         if let Some(found) = page.items.iter().find(|found| found.id == repository) {
             return found.path();
         }
@@ -225,14 +243,4 @@ async fn path_of(
     }
     let message = format!("the installation {installation} has no repository {repository}");
     Err(Error::new(ErrorKind::NotFound, message))
-}
-
-/// GitHub's refusal of us is no refusal of whoever asks us.
-fn of_github(error: Error) -> Error {
-    if error.kind() != ErrorKind::Unauthenticated {
-        return error;
-    }
-    Error::new(ErrorKind::Denied, "GitHub does not accept this installation's App")
-        .with_hint("`sam github doctor` tells what is wrong")
-        .with_source(error)
 }

@@ -2,6 +2,7 @@
 //! an agent proves.
 
 mod agents;
+mod auth;
 mod credentials;
 mod daemon;
 mod events;
@@ -13,6 +14,8 @@ mod providers;
 mod reconcile;
 mod terminals;
 mod workspaces;
+
+pub(crate) use self::auth::CALLBACK_PATHS;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -34,7 +37,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub fn router(app: App) -> Router {
     let base_domain = app.base_domain.clone();
     let nothing = finish(Router::new(), app.clone());
-    let all = finish(people().merge(github::webhooks()).merge(agents()).merge(replicas()), app);
+    let routes = people().merge(strangers()).merge(github::webhooks());
+    let all = finish(routes.merge(agents()).merge(replicas()), app);
     match base_domain {
         Some(base) => hosts::by_host(base, all, nothing),
         None => all,
@@ -90,6 +94,19 @@ fn people() -> Router<App> {
         .route("/api/events", get(events::follow))
         .route("/api/daemon", get(daemon::show))
         .route("/api/daemon/stop", post(daemon::stop))
+        .route("/api/accounts", get(auth::accounts))
+        .route("/api/auth/me", get(auth::me))
+        .route("/api/auth/sign-out", post(auth::sign_out))
+        .route("/api/auth/sessions", delete(auth::sign_out_everywhere))
+}
+
+/// What nobody is asked who they are for: it is how that becomes known.
+fn strangers() -> Router<App> {
+    let routes = Router::new()
+        .route(auth::BEGIN_PATH, get(auth::begin))
+        .route("/api/auth/device", post(auth::device))
+        .route("/api/auth/device/poll", post(auth::poll_device));
+    CALLBACK_PATHS.iter().fold(routes, |routes, path| routes.route(path, get(auth::callback)))
 }
 
 fn agents() -> Router<App> {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::access::Identity;
 use crate::app::App;
+use crate::github::visible;
 use crate::problem::ApiError;
 use crate::project;
 
@@ -45,7 +46,10 @@ pub(super) async fn create(
     identity: Identity,
     Json(request): Json<CreateWorkspace>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let new = parse(&app, request)?;
+    let mut new = parse(&app, &identity, request)?;
+    if let Some(person) = identity.person() {
+        new.forge = visible::reached(&app, person, &new.repo).await?;
+    }
     let made = app.sam.create_workspace(new, &identity.caller()).await?;
     let mut headers = HeaderMap::new();
     if let Ok(location) = HeaderValue::from_str(&format!("/api/workspaces/{}", made.record.id)) {
@@ -54,9 +58,11 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, headers, Json(project::workspace(&made)?)))
 }
 
-fn parse(app: &App, request: CreateWorkspace) -> Result<NewWorkspace> {
+fn parse(app: &App, identity: &Identity, request: CreateWorkspace) -> Result<NewWorkspace> {
     let bad = |message: String| Error::new(ErrorKind::BadInput, message);
-    if request.repo.is_local() && !app.local_repos {
+    // What lies on the server's own disk is nobody's who signed in.
+    let is_reached = app.local_repos && identity.person().is_none();
+    if request.repo.is_local() && !is_reached {
         return Err(Error::new(
             ErrorKind::Denied,
             "this server does not read repositories from its own file system",

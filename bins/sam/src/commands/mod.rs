@@ -6,6 +6,7 @@ mod events;
 mod github;
 mod hold;
 mod list;
+mod login;
 mod nodes;
 mod orphans;
 mod power;
@@ -71,6 +72,9 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Replica { command } => replicas::run(&context, command).await,
         Command::Hold { command } => hold::run(&context, command).await,
         Command::Github { command } => github::run(context.output, command).await,
+        Command::Login => login::login(&context).await,
+        Command::Logout { everywhere } => login::logout(&context, everywhere).await,
+        Command::Whoami => login::whoami(&context).await,
         Command::Events { workspace, after } => events::events(&context, workspace, after).await,
         Command::Daemon { command: args::Daemon::Status } => daemon::status(&context).await,
         Command::Daemon { command: args::Daemon::Stop } => daemon::stop(&context).await,
