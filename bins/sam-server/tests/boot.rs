@@ -66,6 +66,8 @@ mod boot {
                 upkeep: None,
                 started_at: clock.now(),
                 github: None,
+                sign_in: None,
+                base_domain: None,
                 webhook_secrets: WebhookSecrets::none(),
                 local_repos: false,
                 shutdown: CancellationToken::new(),

@@ -220,6 +220,7 @@ fn router(
         started_at: clock.now(),
         github,
         sign_in,
+        base_domain: None,
         webhook_secrets: WebhookSecrets::none(),
         local_repos: true,
         shutdown: CancellationToken::new(),

@@ -14,7 +14,11 @@ mod backups;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod clouds;
+#[cfg(test)]
 mod deadline;
+#[cfg(test)]
+mod docker;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -54,6 +58,8 @@ fn main() -> ExitCode {
         idle::trials(),
         leftovers::trials(),
         private::trials(),
+        clouds::trials(),
+        docker::trials(),
         replicas::trials(),
         backups::trials(),
         faults::trials(),
