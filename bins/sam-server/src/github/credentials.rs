@@ -235,6 +235,7 @@ mod tests {
             started_at: clock.now(),
             github: Some(github.clone()),
             sign_in: Some(desk.unwrap()),
+            base_domain: None,
             webhook_secrets: WebhookSecrets::none(),
             local_repos: false,
             shutdown: CancellationToken::new(),
