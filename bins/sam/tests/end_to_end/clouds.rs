@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::deadline::{LIMIT, eventually, within};
 use crate::home::{Home, said};
-use crate::server::{Server, beside, command, start, with_programs};
+use crate::server::{Server, beside, command_at, start, with_programs};
 
 crate::home::trials! {
     fn all,
@@ -59,9 +59,9 @@ impl Installation {
         let served = (hetzner.serve().await.unwrap(), cloudflare.serve().await.unwrap());
         // A machine must be told the address before there is a server.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut program = command(home);
+        let mut program = command_at(home, &format!("127.0.0.1:{port}"));
         program
-            .args(["--listen", &format!("127.0.0.1:{port}"), "--base-domain", BASE])
+            .args(["--base-domain", BASE])
             .arg("--data-dir")
             .arg(home.data())
             .env("SAM_HETZNER_BASE_URL", served.0.url("/v1"))

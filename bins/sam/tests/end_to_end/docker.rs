@@ -47,7 +47,7 @@ fn sam(home: &Home, arguments: &[&str]) -> Command {
         .env("SAM_DOCKER_SOCKET", format!("unix:{}", socket().display()))
         .env("SAM_DOCKER_IMAGE", image())
         .env("SAM_DOCKER_NETWORK", name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
-        .env("SAM_DOCKER_SHOWN", home.path());
+        .env("SAM_DOCKER_SHOWN", home.path().join("repo"));
     command
 }
 

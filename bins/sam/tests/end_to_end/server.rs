@@ -56,9 +56,14 @@ pub(crate) struct Server {
 
 /// The program of a server without a data directory.
 pub(crate) fn command(home: &Home) -> Command {
+    command_at(home, "127.0.0.1:0")
+}
+
+/// The same at an address that is known before.
+pub(crate) fn command_at(home: &Home, address: &str) -> Command {
     let mut command = home.command(beside("sam-server"));
     command
-        .args(["--listen", "127.0.0.1:0", "--allow-local-repos", "true", "--agent-command"])
+        .args(["--listen", address, "--allow-local-repos", "true", "--agent-command"])
         .arg(beside("sam-agentd"));
     command
 }
