@@ -276,8 +276,8 @@ impl ServerConfig {
         };
         let replica_url = flags.replica_url.or(file.replica_url);
         let replica_url = replica_url.as_deref().map(check_replica_url).transpose()?;
-        let domain = flags.base_domain.or(file.base_domain).filter(|text| !text.is_empty());
-        let base_domain = domain.as_deref().map(check_base_domain).transpose()?;
+        let base_domain = flags.base_domain.or(file.base_domain).filter(|text| !text.is_empty());
+        let base_domain = base_domain.as_deref().map(check_base_domain).transpose()?;
         let own = |path: Option<PathBuf>, name: &str| {
             path.map_or_else(
                 || data_dir.join(name),
@@ -287,7 +287,7 @@ impl ServerConfig {
         let sign_in = SignInSettings::read(
             flags.sign_in_github_logins.or(file.sign_in_github_logins),
             flags.public_url.or(file.public_url),
-            domain,
+            base_domain.as_ref().map(ToString::to_string),
             flags.sign_in_callback.or(file.sign_in_callback),
         )?;
         let log_format = flags.log_format.or(file.log_format);

@@ -26,6 +26,7 @@ mod store;
 pub mod backup;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod github;
 pub mod logging;
 pub mod naming;

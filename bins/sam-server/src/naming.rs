@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sam_core::dns::{DnsProvider, OwnedNames, RecordName};
+use sam_core::dns::{DnsProvider, ListRecords, OwnedNames, RecordName};
 use sam_core::published_name::{NameTarget, Publishing};
 use sam_core::{Error, ErrorKind, Result, Secret};
 use sam_providers::api::{BaseUrl, Outside};
 use sam_providers::cloudflare::{Cloudflare, CloudflareConfig, ZoneChoice};
 use sam_providers::rfc2136::{Rfc2136, Rfc2136Config, TsigKey};
 
+use crate::doctor::{Finding, Health};
 use crate::providers::named_variable;
 
 /// The DNS below `BASE_DOMAIN`. An empty variable is an unset one.
@@ -96,8 +97,68 @@ impl NamingSettings {
     }
 }
 
+impl NamingSettings {
+    /// Returns the texts of what names lead to.
+    pub(crate) fn target_texts(&self) -> Vec<String> {
+        self.target.as_ref().map(NameTarget::texts).unwrap_or_default()
+    }
+
+    /// Looks at the DNS that is set up, and changes nothing.
+    pub(crate) async fn examine(
+        &self,
+        base: Option<&RecordName>,
+        outside: impl FnOnce() -> Result<Outside>,
+    ) -> Vec<Finding> {
+        let Some(dns) = &self.dns else { return Vec::new() };
+        let Some(base) = base else {
+            let missing = Finding::new("dns", Health::Bad, "there is no name to publish below");
+            return vec![missing.with_hint(Some("set BASE_DOMAIN".to_owned()))];
+        };
+        match outside().and_then(|outside| dns.examined(base, outside)) {
+            Err(error) => vec![Finding::of("dns", &error)],
+            Ok(Examined::Cloudflare(cloudflare)) => {
+                cloudflare.check().await.into_iter().map(of_cloudflare).collect()
+            }
+            Ok(Examined::Other(provider)) => {
+                let query = ListRecords::new(base.clone());
+                vec![match provider.list_records(&query).await {
+                    Err(error) => Finding::of("dns", &error),
+                    Ok(_) => {
+                        let message = format!("records below {base} can be read with the key");
+                        Finding::new("dns", Health::Good, message)
+                    }
+                }]
+            }
+        }
+    }
+}
+
+/// A DNS that can be looked at.
+enum Examined {
+    Cloudflare(Cloudflare),
+    Other(Arc<dyn DnsProvider>),
+}
+
+fn of_cloudflare(found: sam_providers::cloudflare::Finding) -> Finding {
+    use sam_providers::cloudflare::Health as Theirs;
+    let health = match found.health {
+        Theirs::Bad => Health::Bad,
+        Theirs::Good => Health::Good,
+        Theirs::Warning => Health::Warning,
+        _ => Health::Look,
+    };
+    Finding::new(&format!("dns {}", found.check), health, found.message).with_hint(found.hint)
+}
+
 impl DnsSettings {
     fn provider(&self, base: &RecordName, outside: Outside) -> Result<Arc<dyn DnsProvider>> {
+        Ok(match self.examined(base, outside)? {
+            Examined::Cloudflare(cloudflare) => Arc::new(cloudflare),
+            Examined::Other(provider) => provider,
+        })
+    }
+
+    fn examined(&self, base: &RecordName, outside: Outside) -> Result<Examined> {
         Ok(match self {
             Self::Cloudflare { token, zone_id, base_url } => {
                 let zone = match zone_id {
@@ -108,12 +169,13 @@ impl DnsSettings {
                 if let Some(base_url) = base_url {
                     config = config.with_base_url(base_url.clone());
                 }
-                Arc::new(Cloudflare::new(config.with_comment("made by SAM")?, outside))
+                let config = config.with_comment("made by SAM")?;
+                Examined::Cloudflare(Cloudflare::new(config, outside))
             }
             Self::Rfc2136 { server, zone, key } => {
                 let zone = zone.clone().unwrap_or_else(|| base.clone());
                 let config = Rfc2136Config::new(*server, zone, key.clone());
-                Arc::new(Rfc2136::new(&config, outside.clock)?)
+                Examined::Other(Arc::new(Rfc2136::new(&config, outside.clock)?))
             }
         })
     }

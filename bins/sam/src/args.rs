@@ -122,6 +122,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Credential,
     },
+    /// Check the providers and the DNS that this environment sets up, and say what is wrong
+    Doctor,
     /// Where machines are bought: what is set up, what answers, sizes and prices
     Providers,
     /// The servers that share one database

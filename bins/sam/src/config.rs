@@ -5,8 +5,10 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use sam_core::dns::RecordName;
 use sam_core::{Error, ErrorKind, Policy, Result, Secret};
 use sam_server::github::GithubSettings;
+use sam_server::naming::NamingSettings;
 use sam_server::providers::ProviderSettings;
 use sam_server::settings::PolicySettings;
 
@@ -69,6 +71,20 @@ pub(crate) fn github() -> Result<GithubSettings> {
 pub(crate) fn providers() -> Result<ProviderSettings> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     ProviderSettings::from_environment(|name| std::env::var(name).ok())
+}
+
+/// Reads the DNS of an installation from the environment.
+pub(crate) fn naming() -> Result<NamingSettings> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    NamingSettings::from_environment(|name| std::env::var(name).ok())
+}
+
+/// Reads the domain of an installation from the environment.
+pub(crate) fn base_domain() -> Result<Option<RecordName>> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    let text = std::env::var("BASE_DOMAIN").ok().filter(|text| !text.is_empty());
+    let name = text.map(|text| text.parse::<RecordName>()).transpose();
+    name.map_err(|error| bad("BASE_DOMAIN is no domain").with_source(error))
 }
 
 /// Starts logging on standard error, for the processes that run in the background; `SAM_LOG`

@@ -14,6 +14,7 @@ mod daemon;
 mod deadline;
 mod exec;
 mod failure;
+mod finding;
 mod input;
 mod logins;
 mod node;

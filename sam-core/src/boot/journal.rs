@@ -57,10 +57,11 @@ impl FromStr for JournalSize {
     }
 }
 
-/// Digits alone: no sign, no space, nothing that another parser could read as more.
+/// Digits alone: no sign, no space, no zero before them, nothing that another parser could read as
+/// more. So one value has one text.
 fn whole_number(text: &str) -> Option<u64> {
     let digits = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().ok() } else { None }
+    if digits && !text.starts_with('0') { text.parse().ok() } else { None }
 }
 
 impl fmt::Display for JournalSize {

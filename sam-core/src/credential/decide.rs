@@ -24,9 +24,6 @@ pub fn decide(
         (CredentialState::Retiring, Some(CredentialObservation::Needed(Ok(needed)))) => {
             weighed(credential, *needed, now)
         }
-        (CredentialState::Retiring, Some(CredentialObservation::Needed(Err(error)))) => {
-            failed(credential, error, policy)
-        }
         (CredentialState::Retiring, Some(CredentialObservation::Forgotten(_)) | None) => {
             Decision::Look(CredentialLook)
         }
@@ -36,7 +33,8 @@ pub fn decide(
             let transition = Transition::new(next, "credential_deleted").with_unique(released);
             Decision::Write(Box::new(without_sweep(credential, transition).with_due(Due::Never)))
         }
-        (CredentialState::Deleting, Some(CredentialObservation::Forgotten(Err(error)))) => {
+        (CredentialState::Retiring, Some(CredentialObservation::Needed(Err(error))))
+        | (CredentialState::Deleting, Some(CredentialObservation::Forgotten(Err(error)))) => {
             failed(credential, error, policy)
         }
         (CredentialState::Deleting, Some(CredentialObservation::Needed(_)) | None) => {

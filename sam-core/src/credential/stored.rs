@@ -17,6 +17,9 @@ use crate::store::Store;
 /// Providers that are kept ready; another one is made again when it is asked for.
 const READY_MAX: usize = 256;
 
+/// By credential, with the number of the secret it was made of.
+type Ready = BTreeMap<CredentialId, (u32, Arc<dyn ComputeProvider>)>;
+
 /// Makes the providers of stored credentials, and keeps those that were asked for.
 #[derive(Debug)]
 pub(crate) struct StoredProviders {
@@ -24,8 +27,7 @@ pub(crate) struct StoredProviders {
     secrets: Secrets,
     connect: Arc<dyn Connect>,
     stack: Stack,
-    /// By credential, with the number of the secret it was made of.
-    ready: Mutex<BTreeMap<CredentialId, (u32, Arc<dyn ComputeProvider>)>>,
+    ready: Mutex<Ready>,
 }
 
 impl StoredProviders {
@@ -33,9 +35,9 @@ impl StoredProviders {
         store: Arc<dyn Store>,
         secrets: Secrets,
         connect: Arc<dyn Connect>,
-        stack: Stack,
+        stack: &Stack,
     ) -> Self {
-        Self { store, secrets, connect, stack, ready: Mutex::default() }
+        Self { store, secrets, connect, stack: stack.clone(), ready: Mutex::default() }
     }
 
     pub(crate) const fn secrets(&self) -> &Secrets {
@@ -100,7 +102,7 @@ impl StoredProviders {
         Ok(provider)
     }
 
-    fn ready(&self) -> MutexGuard<'_, BTreeMap<CredentialId, (u32, Arc<dyn ComputeProvider>)>> {
+    fn ready(&self) -> MutexGuard<'_, Ready> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

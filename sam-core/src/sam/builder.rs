@@ -195,11 +195,8 @@ impl SamBuilder {
         self
     }
 
-    /// Checks that the parts agree and puts them together.
-    ///
-    /// # Errors
-    /// `BadInput` naming the part that is missing or wrong.
-    pub fn build(self) -> Result<Sam> {
+    /// Refuses parts that do not agree.
+    fn check(&self) -> Result<()> {
         if self.link.is_some() && (self.entropy.is_none() || self.boot_key.is_none()) {
             return Err(Error::new(
                 ErrorKind::BadInput,
@@ -207,29 +204,30 @@ impl SamBuilder {
             )
             .with_hint("call .entropy() and .boot_key() on the builder"));
         }
-        check_idle(&self.policy)?;
+        check_idle(&self.policy)
+    }
+
+    /// Checks that the parts agree and puts them together.
+    ///
+    /// # Errors
+    /// `BadInput` naming the part that is missing or wrong.
+    pub fn build(self) -> Result<Sam> {
+        self.check()?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(ManualClock::new(Timestamp::EPOCH)));
         let entropy: Arc<dyn Entropy> =
             self.entropy.unwrap_or_else(|| Arc::new(SeededEntropy::new(0)));
         let link: Arc<dyn NodeLink> = self.link.unwrap_or_else(|| Arc::new(MemoryLink::new()));
-        let boot_key = BootKey::new(self.boot_key.unwrap_or_else(|| {
-            let mut key = [0; 32];
-            entropy.fill(&mut key);
-            Secret::new(key)
-        }));
+        let boot_key = self.boot_key.unwrap_or_else(|| fresh_key(&*entropy));
         let labels = Labels::default().with(Labels::INSTALLATION, &self.installation)?;
         let mut policy = self.policy;
+        let boot_key = BootKey::new(boot_key);
         let store = || Arc::clone(&self.store);
         let stack = Stack::new(Arc::clone(&clock));
         let stored = self.secrets.clone().zip(self.connect);
-        let stored = stored.map(|(secrets, connect)| {
-            StoredProviders::new(store(), secrets, connect, stack.clone())
-        });
+        let stored = stored.map(|(secrets, it)| StoredProviders::new(store(), secrets, it, &stack));
         let providers = Arc::new(providers(self.compute, &stack)?.with_stored(stored));
         policy.create_settles_within = settling(&providers, policy.create_settles_within);
-        let swept = providers.known().filter_map(|(name, it)| Scope::of_compute(name, it));
-        let names = self.publishing.as_ref().map(Scope::of_names);
-        let scopes: Vec<Scope> = swept.chain(names).chain(self.scopes).collect();
+        let scopes = scopes(&providers, self.publishing.as_ref(), self.scopes);
         let installation = self.installation.clone();
         let reach = Reach::new(store(), scopes, self.installation);
         let reach = Arc::new(reach.with_providers(Arc::clone(&providers)));
@@ -297,11 +295,23 @@ fn providers(given: Vec<Arc<dyn ComputeProvider>>, stack: &Stack) -> Result<Prov
     layered.try_fold(Providers::of(usual)?, Providers::with)
 }
 
+/// Returns everything that is swept.
+fn scopes(providers: &Providers, publishing: Option<&Publishing>, given: Vec<Scope>) -> Vec<Scope> {
+    let bought = providers.known().filter_map(|(name, it)| Scope::of_compute(name, it));
+    bought.chain(publishing.map(Scope::of_names)).chain(given).collect()
+}
+
 /// Returns how long a create may settle where a record does not say: a recovered machine does not tell
 /// what its provider claims.
 fn settling(providers: &Providers, least: Duration) -> Duration {
     let claimed = providers.known().map(|(_, it)| it.capabilities().create_settles_within);
     claimed.fold(least, Duration::max)
+}
+
+fn fresh_key(entropy: &dyn Entropy) -> Secret<[u8; 32]> {
+    let mut key = [0; 32];
+    entropy.fill(&mut key);
+    Secret::new(key)
 }
 
 /// Names this engine as no other is.

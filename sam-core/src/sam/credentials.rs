@@ -4,7 +4,7 @@ use super::nodes::readable;
 use super::{CONFLICTS_MAX, Caller, Sam, too_many_conflicts};
 use crate::Secret;
 use crate::compute::{Catalog, ProviderName};
-use crate::credential::{CredentialRecord, CredentialState, NewCredential};
+use crate::credential::{CredentialRecord, CredentialState, NewCredential, StoredProviders};
 use crate::engine::{Stamped, Stored as _, decode, encode};
 use crate::error::{Error, ErrorKind, Report, Result};
 use crate::id::CredentialId;
@@ -16,7 +16,7 @@ use crate::sweep::{Scope, SweepRecord};
 impl Sam {
     /// Returns the vendors whose credentials can be stored; none where nothing keeps them.
     pub fn credential_vendors(&self) -> Vec<&'static str> {
-        self.0.providers.stored().map(|stored| stored.vendors()).unwrap_or_default()
+        self.0.providers.stored().map(StoredProviders::vendors).unwrap_or_default()
     }
 
     /// Asks a vendor whether it accepts a token, and what it offers with it. Nothing is kept.

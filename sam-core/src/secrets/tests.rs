@@ -1,3 +1,5 @@
+//! Tests.
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 
-use crate::compute::{Labels, ListOwned, MachineKey, MemoryCompute, OwnedResource, OwnedResources};
+use crate::compute::{
+    Labels, ListOwned, MachineKey, MemoryCompute, OwnedResource, OwnedResources, ProviderName,
+};
 use crate::dns::OwnedNames;
 use crate::engine::{Stepped, Stored as _, encode};
 use crate::entropy::SeededEntropy;
@@ -450,9 +452,13 @@ impl Case {
     }
 }
 
+#[expect(clippy::expect_used, reason = "it is a name")]
+fn account_name() -> ProviderName {
+    SCOPE.parse().expect("a provider's name")
+}
+
 fn node(id: NodeId, state: NodeState, machine: Option<String>, now: Timestamp) -> NodeRecord {
-    let provider = SCOPE.parse().expect("a provider's name");
-    let mut node = NodeRecord::requested(id, OWNER.to_owned(), provider, now);
+    let mut node = NodeRecord::requested(id, OWNER.to_owned(), account_name(), now);
     node.state = state;
     node.provider_id = machine;
     node

@@ -64,7 +64,7 @@ pub enum WorkspaceObservation {
     /// Of [`WorkspaceLook::Node`].
     Node(Result<Option<Stamped<NodeRecord>>>),
     /// Of [`WorkspaceLook::Placement`].
-    Placement(Result<Placement>),
+    Placement(Result<Box<Placement>>),
     /// Of [`WorkspaceEffect::Prepare`].
     Prepared(Result<Preparation>),
     /// Of [`WorkspaceEffect::Remove`].
@@ -220,14 +220,13 @@ impl WorkspaceResource {
         let key = CredentialRecord::key_of(id);
         let stored = self.store.load(&key).await?;
         let found = stored.as_ref().map(decode::<CredentialRecord>).transpose()?;
-        match found.filter(|found| found.record.state == CredentialState::Active) {
-            Some(found) => Ok(Some((key, Expect::Version(found.version)))),
-            None => {
-                let message = format!("the credential {id} is deleted, or on its way out");
-                Err(Error::new(ErrorKind::Unsupported, message)
-                    .with_hint("create the workspace again with another one"))
-            }
-        }
+        let active = found.filter(|found| found.record.state == CredentialState::Active);
+        let Some(active) = active else {
+            let message = format!("the credential {id} is deleted, or on its way out");
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .with_hint("create the workspace again with another one"));
+        };
+        Ok(Some((key, Expect::Version(active.version))))
     }
 
     /// Returns where its node is bought.
@@ -309,7 +308,7 @@ impl Resource for WorkspaceResource {
             WorkspaceLook::Hold => WorkspaceObservation::Hold(Hold::look(&*self.store).await),
             WorkspaceLook::Node(id) => WorkspaceObservation::Node(self.node(*id).await),
             WorkspaceLook::Placement => {
-                WorkspaceObservation::Placement(self.placement(record).await)
+                WorkspaceObservation::Placement(self.placement(record).await.map(Box::new))
             }
         }
     }

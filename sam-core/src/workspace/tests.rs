@@ -77,8 +77,8 @@ fn observations() -> Vec<(&'static str, Option<WorkspaceObservation>)> {
         ("nothing", None),
         ("deletion held", Some(WorkspaceObservation::Hold(Hold::Held))),
         ("no hold", Some(WorkspaceObservation::Hold(Hold::Clear { version: None }))),
-        ("a node to buy", Some(WorkspaceObservation::Placement(Ok(placement())))),
-        ("a warm node", Some(WorkspaceObservation::Placement(Ok(warm_placement())))),
+        ("a node to buy", Some(WorkspaceObservation::Placement(Ok(Box::new(placement()))))),
+        ("a warm node", Some(WorkspaceObservation::Placement(Ok(Box::new(warm_placement()))))),
         ("no place found", Some(WorkspaceObservation::Placement(Err(no())))),
         ("node absent", Some(WorkspaceObservation::Node(Ok(None)))),
         ("store silent", Some(WorkspaceObservation::Node(Err(no())))),
@@ -320,7 +320,7 @@ fn a_warm_node_is_taken_by_one_and_handed_back_clean() {
     let policy = Policy { keep_warm: Duration::from_mins(10), ..Policy::default() };
     let mut record = workspace(WorkspaceState::Placing, WorkspaceWish::Running);
     record.node = None;
-    let found = WorkspaceObservation::Placement(Ok(warm_placement()));
+    let found = WorkspaceObservation::Placement(Ok(Box::new(warm_placement())));
     let Decision::Write(taking) = decide(&record, Some(&found), NOW, &policy).unwrap() else {
         panic!("it takes the node");
     };
@@ -370,7 +370,8 @@ fn a_cap_that_is_reached_fails_the_workspace_and_says_so() {
     record.node = None;
     let placed = |ledger, version| {
         let ledger = Some(Stamped::new(ledger, version));
-        let found = WorkspaceObservation::Placement(Ok(Placement { ledger, ..placement() }));
+        let found =
+            WorkspaceObservation::Placement(Ok(Box::new(Placement { ledger, ..placement() })));
         let Decision::Write(transition) = decide(&record, Some(&found), NOW, &policy).unwrap()
         else {
             panic!("it is decided");

@@ -71,14 +71,6 @@ impl Call {
         self
     }
 
-    /// Gives it a body of another type.
-    #[must_use]
-    pub(crate) fn with_raw(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
-        self.content_type = Some(content_type);
-        self
-    }
-
     /// Returns whether it changes nothing.
     pub(super) fn only_looks(&self) -> bool {
         self.method.is_safe()

@@ -72,12 +72,6 @@ impl Credential {
         Self::new(http::header::AUTHORIZATION, value, token)
     }
 
-    /// A token in a header of the vendor's own.
-    pub(crate) fn header(name: &'static str, token: &Secret<String>) -> Self {
-        let value = Secret::new(token.expose().trim().to_owned());
-        Self::new(HeaderName::from_static(name), value, token)
-    }
-
     fn new(header: HeaderName, value: Secret<String>, token: &Secret<String>) -> Self {
         Self { header, value, secret: Secret::new(token.expose().trim().to_owned()) }
     }

@@ -35,6 +35,11 @@ const ROUTES: &[(&str, &[Method], For)] = &[
     ("/api/auth/device/poll", &[POST], For::All),
     ("/api/workspaces", &[GET, POST], For::Known),
     ("/api/events", &[GET], For::Known),
+    ("/api/providers", &[GET], For::Known),
+    ("/api/credentials", &[GET, POST], For::Known),
+    ("/api/credentials/validate", &[POST], For::Known),
+    ("/api/credentials/{credential}", &[GET, DELETE], For::Known),
+    ("/api/credentials/{credential}/token", &[PUT], For::Known),
     ("/api/github/installations", &[GET], For::Known),
     ("/api/github/installations/{installation}/repositories", &[GET], For::Known),
     ("/api/github/repositories/{repository}/branches", &[GET], For::Known),
@@ -69,7 +74,8 @@ const ROUTES: &[(&str, &[Method], For)] = &[
 
 /// Routes of agents, replicas and GitHub, which prove who they are in ways of their own, and those
 /// that are named by constants: each has tests of its own.
-const APART: [&str; 5] = [
+const APART: [&str; 6] = [
+    "/api/nodes/boot-report",
     "/api/bootstrap",
     "/api/agent/challenge",
     "/api/agent/link",
@@ -92,7 +98,7 @@ fn filled(path: &str, workspace: &str) -> String {
     let path = path.replace("{workspace}", workspace).replace("{installation}", "42");
     let path = path.replace("{terminal}", "tm-00000000000000000000000001");
     let path = path.replace("{repository}/branches", "1000/branches?installation=42");
-    ["{node}", "{sweep}", "{orphan}", "{delivery}", "{name}"]
+    ["{node}", "{sweep}", "{orphan}", "{delivery}", "{name}", "{credential}"]
         .iter()
         .fold(path, |path, part| path.replace(part, "none"))
 }

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod daemon;
+mod doctor;
 mod events;
 mod github;
 mod hold;
@@ -68,6 +69,7 @@ pub(crate) async fn run(command: Command, settings: Settings) -> Result<u8, Fail
         Command::Sweep { command } => sweeps::run(&context, command).await,
         Command::Orphan { command } => orphans::run(&context, command).await,
         Command::Credential { command } => credentials::run(&context, command).await,
+        Command::Doctor => doctor::run(context.output).await,
         Command::Providers => providers::run(&context).await,
         Command::Replica { command } => replicas::run(&context, command).await,
         Command::Hold { command } => hold::run(&context, command).await,

@@ -5,8 +5,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use sam_core::http::HttpTransport;
 use sam_core::time::Clock;
 use sam_core::{ErrorKind, Result};
@@ -16,64 +14,11 @@ use sam_providers::system::SystemClock;
 use sam_server::github::GithubSettings;
 
 use crate::failure::Failure;
-use crate::output::{self, Output, printable};
+use crate::finding::{Finding, Health, finding, tell};
+use crate::output::Output;
 
 /// Where deliveries are sent to, below the address of a server.
 const WEBHOOK_PATH: &str = "/api/github/webhook";
-/// Status when something is wrong.
-const SICK: u8 = 2;
-
-/// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Health {
-    Bad,
-    Good,
-    /// It cannot be told from here.
-    Look,
-    Warning,
-}
-
-/// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Finding {
-    check: &'static str,
-    health: Health,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-fn finding(check: &'static str, health: Health, message: impl Into<String>) -> Finding {
-    Finding { check, health, message: message.into(), hint: None }
-}
-
-impl Finding {
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
-    fn of(check: &'static str, error: &sam_core::Error) -> Self {
-        let bad = finding(check, Health::Bad, error.public_message());
-        Self { hint: error.hint().map(str::to_owned), ..bad }
-    }
-
-    fn text(&self) -> String {
-        let word = match self.health {
-            Health::Bad => "bad",
-            Health::Good => "ok",
-            Health::Look => "look",
-            Health::Warning => "warn",
-        };
-        let line = format!("{word:<5}{:<17}{}", self.check, printable(&self.message));
-        match &self.hint {
-            Some(hint) => format!("{line}\n{:22}{}", "", printable(hint)),
-            None => line,
-        }
-    }
-}
-
 pub(super) async fn run(
     output: Output,
     settings: &GithubSettings,
@@ -81,15 +26,7 @@ pub(super) async fn run(
 ) -> Result<u8, Failure> {
     let http: Arc<dyn HttpTransport> = Arc::new(Http::new(&HttpConfig::default())?);
     let findings = examine(settings, url, http, Arc::new(SystemClock::new())).await;
-    for finding in &findings {
-        if output.json {
-            output::object(finding)?;
-        } else {
-            output::line(&finding.text())?;
-        }
-    }
-    let is_sick = findings.iter().any(|finding| finding.health == Health::Bad);
-    Ok(if is_sick { SICK } else { 0 })
+    tell(output, &findings)
 }
 
 async fn examine(
