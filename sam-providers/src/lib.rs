@@ -19,12 +19,14 @@ pub mod cloudflare;
     feature = "testkit"
 ))]
 mod deadline;
+#[cfg(feature = "digitalocean")]
+pub mod digitalocean;
 #[cfg(feature = "docker")]
 pub mod docker;
-#[cfg(any(feature = "blob", feature = "keys"))]
-mod hex;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
+#[cfg(any(feature = "blob", feature = "keys"))]
+mod hex;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keys")]
