@@ -113,6 +113,25 @@ pub(crate) fn a_listing_is_whole_when_things_are_deleted_meanwhile() {
         }
     }
     assert_eq!(seen, (1..=250).collect::<Vec<u64>>());
+    // They go while one call reads its pages, which moves the rest up.
+    let (left, owned) =
+        (world.fake.with(|vendor| vendor.droplets()), world.compute.owned().unwrap());
+    let (first, query) = (left.len(), ListMachines::new(world.request().labels));
+    assert!(first > 100, "{first} are one page");
+    let delete = async {
+        for droplet in left.iter().rev().take(2) {
+            let (sort, id) = (OwnedResource::MACHINE, droplet.id.to_string());
+            let resource = OwnedResource::new(sort, id, query.labels.clone());
+            owned.delete_owned(&resource).await.unwrap();
+        }
+    };
+    let list = async { world.compute.list_machines(&query).await.unwrap().items };
+    let (listed, ()) = world.run(async { futures_util::join!(list, delete) });
+    let listed: Vec<String> = listed.into_iter().map(|machine| machine.provider_id).collect();
+    let expected: Vec<String> =
+        left.iter().take(100).map(|droplet| droplet.id.to_string()).collect();
+    assert_eq!(listed, expected);
+    assert!(world.fake.count("GET", "/v2/droplets") > 9);
     let unclear = ListMachines::default().with_after(Some("nonsense".to_owned()));
     let error = world.run(world.compute.list_machines(&unclear)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadInput);
