@@ -105,7 +105,9 @@ mod tests {
             assert!(tag.len() <= 255 && tag.bytes().all(legal), "{tag}");
         }
         // Somebody had them in capitals before, and people add their own.
-        tags.iter_mut().for_each(|tag| tag.make_ascii_uppercase());
+        for tag in &mut tags {
+            tag.make_ascii_uppercase();
+        }
         tags.extend(["web", "a:b:c", ":", "_", "x_:y", "x_9:y"].map(str::to_owned));
         let read = read(&tags);
         assert_eq!(key_of(&read), Some("k.V_1"));

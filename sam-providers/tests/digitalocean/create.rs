@@ -59,7 +59,7 @@ pub(crate) fn of_two_orders_the_older_stays() {
         assert_eq!(droplets.len(), 1, "{droplets:?}");
         assert_eq!(machine.provider_id, droplets[0].id.to_string());
         assert_eq!(droplets[0].status, "active");
-        assert_eq!(world.fake.count("DELETE", DROPLETS) > 0, true);
+        assert!(world.fake.count("DELETE", DROPLETS) > 0);
         assert!(!machine.addresses.is_empty(), "{machine:?}");
         world.delete(&request.key);
         world.check();

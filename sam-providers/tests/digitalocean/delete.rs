@@ -126,7 +126,7 @@ pub(crate) fn a_listing_is_whole_when_things_are_deleted_meanwhile() {
         }
     };
     let list = async { world.compute.list_machines(&query).await.unwrap().items };
-    let (listed, ()) = world.run(async { futures_util::join!(list, delete) });
+    let ((), listed) = world.run(async { futures_util::join!(delete, list) });
     let listed: Vec<String> = listed.into_iter().map(|machine| machine.provider_id).collect();
     let expected: Vec<String> =
         left.iter().take(100).map(|droplet| droplet.id.to_string()).collect();
