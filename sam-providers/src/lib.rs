@@ -19,6 +19,8 @@ pub mod cloudflare;
     feature = "testkit"
 ))]
 mod deadline;
+#[cfg(feature = "digitalocean")]
+pub mod digitalocean;
 #[cfg(feature = "docker")]
 pub mod docker;
 #[cfg(feature = "hetzner")]

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "cloudflare")]
 mod cloudflare;
+#[cfg(feature = "digitalocean")]
+pub mod digitalocean;
 mod fault;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;

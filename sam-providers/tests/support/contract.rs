@@ -161,7 +161,9 @@ impl Contract {
         answer: &Response<bytes::Bytes>,
     ) -> Vec<String> {
         let status = answer.status().as_u16();
-        let Some(schema) = operation["responses"].get(status.to_string()) else {
+        // A refusal that has no line of its own is described once for all of them, by some vendors.
+        let refused = operation["responses"].get("default").filter(|_| status >= 400);
+        let Some(schema) = operation["responses"].get(status.to_string()).or(refused) else {
             return vec![format!("{name} never answers {status}")];
         };
         if schema.is_null() {
