@@ -21,6 +21,8 @@ pub mod cloudflare;
 mod deadline;
 #[cfg(feature = "docker")]
 pub mod docker;
+#[cfg(feature = "fly")]
+pub mod fly;
 #[cfg(any(feature = "blob", feature = "keys"))]
 mod hex;
 #[cfg(feature = "hetzner")]

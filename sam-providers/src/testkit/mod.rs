@@ -8,6 +8,8 @@
 #[cfg(feature = "cloudflare")]
 mod cloudflare;
 mod fault;
+#[cfg(feature = "fly")]
+pub mod fly;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
 mod server;
