@@ -12,12 +12,7 @@ pub(crate) async fn sleep_until(moment: Instant) {
 }
 
 /// Waits for something no longer than `span`; `None` when that was too short.
-#[cfg(any(
-    feature = "docker",
-    feature = "postgres",
-    feature = "rfc2136",
-    feature = "testkit"
-))]
+#[cfg(any(feature = "docker", feature = "postgres", feature = "rfc2136", feature = "testkit"))]
 #[expect(clippy::disallowed_methods, reason = "this is the module the rule points to")]
 pub(crate) async fn within<T>(
     span: std::time::Duration,

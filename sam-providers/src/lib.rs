@@ -23,10 +23,10 @@ mod deadline;
 pub mod docker;
 #[cfg(feature = "fly")]
 pub mod fly;
-#[cfg(any(feature = "blob", feature = "keys"))]
-mod hex;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
+#[cfg(any(feature = "blob", feature = "keys"))]
+mod hex;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keys")]

@@ -10,10 +10,10 @@ use http::Method;
 use sam_core::compute::{CreateMachine, Deletion, Labels, Machine, MachineKey};
 use sam_core::{Effect, Error, ErrorKind, Result, Retry, Secret};
 
+use super::FlyCompute;
 use super::config::{FlyConfig, parts};
 use super::names::secret_name;
 use super::wire::{self, Guest, NewConfig, NewFile, NewMachine, NewMount, NewProcess};
-use super::FlyCompute;
 use crate::api::{Call, Looks, Tags, nearest, tags, taken};
 
 const OPERATION: &str = "create_machine";
@@ -244,4 +244,3 @@ impl FlyCompute {
         }
     }
 }
-

@@ -77,9 +77,7 @@ fn of_status(refusal: Refusal, status: StatusCode) -> Refusal {
 /// What a code says; the status stands where it says nothing more.
 fn of_code(refusal: Refusal, code: &str) -> Refusal {
     match code {
-        "already_exists" => {
-            refusal.with_kind(ErrorKind::AlreadyExists).with_retry(Retry::Never)
-        }
+        "already_exists" => refusal.with_kind(ErrorKind::AlreadyExists).with_retry(Retry::Never),
         NAME_TAKEN => refusal
             .with_kind(ErrorKind::Conflict)
             .with_retry(Retry::Never)

@@ -1,9 +1,7 @@
 //! Everything that was made, whatever its sort.
 
 use async_trait::async_trait;
-use sam_core::compute::{
-    Deletion, Labels, ListOwned, MachineKey, OwnedResource, OwnedResources,
-};
+use sam_core::compute::{Deletion, Labels, ListOwned, MachineKey, OwnedResource, OwnedResources};
 use sam_core::{Error, ErrorKind, Page, Result, Retry};
 
 use super::FlyCompute;
@@ -71,7 +69,9 @@ impl FlyCompute {
         let things: Vec<(String, MachineKey)> = match sort {
             OwnedResource::VOLUME => {
                 let volumes = self.volumes(LIST).await?.into_iter().filter(Volume::is_there);
-                volumes.filter_map(|volume| Some((volume.id, key_of_volume(&volume.name)?))).collect()
+                volumes
+                    .filter_map(|volume| Some((volume.id, key_of_volume(&volume.name)?)))
+                    .collect()
             }
             SECRET => {
                 let names = self.secrets(LIST).await?.into_iter();

@@ -27,10 +27,8 @@ impl FlyModel {
         let (per_second, burst) = if action == "GET" { (5, 10) } else { (1, 3) };
         let now = self.now;
         let name = (action.to_owned(), machine.to_owned());
-        let bucket = self
-            .buckets
-            .entry(name)
-            .or_insert_with(|| Bucket { left: burst * 1_000, filled: now });
+        let bucket =
+            self.buckets.entry(name).or_insert_with(|| Bucket { left: burst * 1_000, filled: now });
         let passed = now.since(bucket.filled).as_millis();
         let more = u64::try_from(passed).unwrap_or(u64::MAX).saturating_mul(per_second);
         bucket.left = bucket.left.saturating_add(more).min(burst * 1_000);

@@ -142,11 +142,17 @@ impl FlyModel {
     pub(super) fn create_machine(&mut self, app: &str, body: &Value) -> Reply {
         let (name, config) = (body["name"].as_str().unwrap_or_default(), &body["config"]);
         let region = body["region"].as_str().unwrap_or("ams");
-        let known = self.machines.iter().find(|(_, machine)| {
-            machine.app == app && machine.name == name && machine.is_there()
-        });
+        let known = self
+            .machines
+            .iter()
+            .find(|(_, machine)| machine.app == app && machine.name == name && machine.is_there());
         if let Some((id, _)) = known {
-            return refuse(409, &format!("already_exists: unique machine name violation, machine ID {id} already exists with name {name:?}"));
+            return refuse(
+                409,
+                &format!(
+                    "already_exists: unique machine name violation, machine ID {id} already exists with name {name:?}"
+                ),
+            );
         }
         if name.is_empty() || config["image"].as_str().is_none_or(str::is_empty) {
             return refuse(422, "invalid_argument: config.image is required");
@@ -257,7 +263,9 @@ impl FlyModel {
         let current = &machine.state;
         refuse(
             408,
-            &format!("deadline_exceeded: machine failed to reach desired state, {state}, currently {current}"),
+            &format!(
+                "deadline_exceeded: machine failed to reach desired state, {state}, currently {current}"
+            ),
         )
     }
 }

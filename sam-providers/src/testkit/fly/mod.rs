@@ -163,9 +163,5 @@ fn impossible(text: &str) -> Reply {
 }
 
 fn sold_out() -> Reply {
-    refuse_as(
-        422,
-        "insufficient_capacity",
-        "insufficient resources available to fulfill request",
-    )
+    refuse_as(422, "insufficient_capacity", "insufficient resources available to fulfill request")
 }

@@ -72,7 +72,10 @@ impl FlyModel {
         }
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || name.len() > 63 || !name.bytes().all(legal) {
-            return refuse(422, "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes");
+            return refuse(
+                422,
+                "Validation failed: Name under 63 chars using numbers, lowercase letters and dashes",
+            );
         }
         if self.apps.contains_key(&name) || self.taken_apps.contains(&name) {
             return refuse_as(422, "name_taken", "Name has already been taken");
