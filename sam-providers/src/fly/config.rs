@@ -14,10 +14,9 @@ use crate::api::{BaseUrl, UserData};
 /// use sam_providers::fly::{CpuKind, FlyConfig};
 ///
 /// let boot = UserData::new(|boot| Ok(boot.token.clone()));
-/// let config = FlyConfig::new(Secret::new("token".to_owned()), "acme", "acme-sam", boot)
+/// let token = Secret::new("token".to_owned());
+/// let config = FlyConfig::new(token, "acme", "acme-sam", "registry.fly.io/acme-node:1", boot)
 ///     .with_installation("acme")
-///     .with_image("registry.fly.io/acme-node:1")
-///     .with_command(["/usr/local/bin/sam-agentd", "--boot", FlyConfig::BOOT_PATH])
 ///     .with_regions(["ams", "fra"])
 ///     .with_cpu_kind(CpuKind::Performance);
 /// assert!(!format!("{config:?}").contains("token\""));
@@ -36,9 +35,9 @@ pub struct FlyConfig {
     pub app: String,
     /// The value of the label [`Labels::INSTALLATION`] of everything in the app.
     pub installation: String,
-    /// The image that machines start from; it holds the agent.
+    /// The image that machines start from.
     pub image: String,
-    /// What runs in it; empty is what the image says.
+    /// What runs in it; empty is what the image says. It runs whenever a machine is switched on.
     pub command: Vec<String>,
     /// Where machines may be. A request that names no region is tried in this order, each once, while
     /// the one before is sold out.
@@ -62,8 +61,8 @@ impl FlyConfig {
     pub const DISK_PATH: &'static str = "/var/lib/sam";
     /// Amsterdam.
     pub const REGION: &'static str = "ams";
-    /// The image that holds our agent.
-    pub const IMAGE: &'static str = "registry.fly.io/sam-node:latest";
+    /// What runs in a machine: the file that it was told, as a script.
+    pub const COMMAND: [&'static str; 2] = ["/bin/sh", Self::BOOT_PATH];
     /// Largest volume that Fly makes, in GiB.
     pub const DISK_GIB_MAX: u32 = 500;
 
@@ -72,6 +71,7 @@ impl FlyConfig {
         token: Secret<String>,
         org_slug: impl Into<String>,
         app: impl Into<String>,
+        image: impl Into<String>,
         boot: UserData,
     ) -> Self {
         let app = app.into();
@@ -81,8 +81,8 @@ impl FlyConfig {
             org_slug: org_slug.into(),
             installation: app.clone(),
             app,
-            image: Self::IMAGE.to_owned(),
-            command: Vec::new(),
+            image: image.into(),
+            command: Self::COMMAND.map(str::to_owned).to_vec(),
             regions: vec![Self::REGION.to_owned()],
             cpu_kind: CpuKind::Shared,
             disk_gib: 20,
@@ -102,13 +102,6 @@ impl FlyConfig {
     #[must_use]
     pub fn with_installation(mut self, name: impl Into<String>) -> Self {
         self.installation = name.into();
-        self
-    }
-
-    /// Sets the image.
-    #[must_use]
-    pub fn with_image(mut self, image: impl Into<String>) -> Self {
-        self.image = image.into();
         self
     }
 

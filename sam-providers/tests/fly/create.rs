@@ -11,7 +11,7 @@ use sam_providers::fly::CpuKind;
 use sam_providers::testkit::{Fault, empty, json};
 
 use crate::drive::drop_after;
-use crate::world::{API_TOKEN, APP, BOOT_TOKEN, INSTALLATION, Wired, World, config, left};
+use crate::world::{API_TOKEN, APP, BOOT_TOKEN, IMAGE, INSTALLATION, Wired, World, config, left};
 
 const MACHINES: &str = "/v1/apps/sam-tests/machines";
 const VOLUMES: &str = "/v1/apps/sam-tests/volumes";
@@ -344,7 +344,6 @@ pub(crate) fn what_cannot_be_sent_is_refused_before_anything_is_bought() {
 
 pub(crate) fn a_machine_is_made_as_it_was_configured() {
     let config = config()
-        .with_image("registry.fly.io/node:7")
         .with_command(["/bin/agent", "run"])
         .with_disk(33, "/data")
         .with_cpu_kind(CpuKind::Performance);
@@ -360,7 +359,7 @@ pub(crate) fn a_machine_is_made_as_it_was_configured() {
         let guest =
             serde_json::json!({ "cpu_kind": "performance", "cpus": cpus, "memory_mb": memory });
         assert_eq!(machine.config["guest"], guest);
-        assert_eq!(machine.config["image"], "registry.fly.io/node:7");
+        assert_eq!(machine.config["image"], IMAGE);
         assert_eq!(machine.config["mounts"][0]["path"], "/data");
         let process =
             serde_json::json!([{ "exec": ["/bin/agent", "run"], "ignore_app_secrets": true }]);

@@ -95,14 +95,19 @@ pub(crate) fn a_change_that_is_refused_gives_its_lease_back() {
 pub(crate) fn a_machine_that_is_on_its_way_is_waited_for() {
     let world = World::bare();
     let request = world.request();
-    world.fake.with(|fly| fly.set_step_time(Duration::from_secs(12)));
+    world.fake.with(|fly| fly.set_step_time(Duration::from_secs(25)));
     world.create(&request).unwrap();
+    let state = || world.fake.with(|fly| fly.machines())[0].state.clone();
+    assert_eq!(state(), "created");
     let power = world.compute.power().unwrap();
-    // It answers 412 while it is created, which is no failure.
-    for (state, step) in [(Power::Off, 5), (Power::On, 5)] {
-        world.fake.with(|fly| fly.set_step_time(Duration::from_secs(step)));
-        world.run(power.set_power(&request.key, state)).unwrap();
+    world.fake.with(|fly| fly.set_step_time(Duration::from_secs(5)));
+    for switched in [Power::Off, Power::On] {
+        world.run(power.set_power(&request.key, switched)).unwrap();
     }
+    assert_eq!(state(), "started");
+    // It answers 412 while it is created, which is no failure.
+    let asked = world.fake.exchanges();
+    assert!(asked.iter().any(|exchange| exchange.response.status() == 412));
     world.delete(&request.key);
     world.check();
 }

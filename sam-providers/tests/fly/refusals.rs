@@ -11,7 +11,7 @@ use sam_providers::fly::FlyConfig;
 use sam_providers::testkit::{Fault, empty, json};
 
 use crate::contract;
-use crate::world::{APP, ORG, World, adapter, boot, config};
+use crate::world::{APP, IMAGE, ORG, World, adapter, boot, config};
 
 /// Returns what looking and changing make of an answer.
 fn errors_of(status: u16, body: &str) -> [Error; 2] {
@@ -103,7 +103,7 @@ pub(crate) fn pages_for_people_are_understood_by_their_status() {
 }
 
 pub(crate) fn a_wrong_token_is_told_from_a_wrong_address() {
-    let wrong = FlyConfig::new(Secret::new("wrong".to_owned()), ORG, APP, boot())
+    let wrong = FlyConfig::new(Secret::new("wrong".to_owned()), ORG, APP, IMAGE, boot())
         .with_installation("tests");
     let world = World::stacked_of(wrong);
     let request = world.request();

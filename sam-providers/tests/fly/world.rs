@@ -36,6 +36,9 @@ pub(crate) const ORG: &str = "acme";
 /// The app.
 pub(crate) const APP: &str = "sam-tests";
 
+/// The image of the nodes.
+pub(crate) const IMAGE: &str = "registry.fly.io/node:7";
+
 /// The middle of 2026, when everything of the contracts holds.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_788_000_000_000_000);
 
@@ -48,7 +51,7 @@ pub(crate) fn boot() -> UserData {
 }
 
 pub(crate) fn config() -> FlyConfig {
-    FlyConfig::new(Secret::new(API_TOKEN.to_owned()), ORG, APP, boot())
+    FlyConfig::new(Secret::new(API_TOKEN.to_owned()), ORG, APP, IMAGE, boot())
         .with_installation(INSTALLATION)
         .with_regions(["ams", "fra"])
 }
