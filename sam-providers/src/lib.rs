@@ -23,6 +23,8 @@ mod deadline;
 pub mod digitalocean;
 #[cfg(feature = "docker")]
 pub mod docker;
+#[cfg(feature = "fly")]
+pub mod fly;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
 #[cfg(any(feature = "blob", feature = "keys"))]

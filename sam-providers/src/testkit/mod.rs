@@ -10,6 +10,8 @@ mod cloudflare;
 #[cfg(feature = "digitalocean")]
 pub mod digitalocean;
 mod fault;
+#[cfg(feature = "fly")]
+pub mod fly;
 #[cfg(feature = "hetzner")]
 pub mod hetzner;
 mod server;

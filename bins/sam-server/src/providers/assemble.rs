@@ -9,11 +9,12 @@ use sam_core::compute::{ComputeProvider, ProviderName};
 use sam_core::credential::Connect;
 use sam_core::{Error, ErrorKind, Result, Secret};
 use sam_providers::api::{Outside, UserData};
+use sam_providers::digitalocean::{DigitalOceanCompute, DigitalOceanConfig};
 use sam_providers::docker::{DockerCompute, DockerConfig};
 use sam_providers::hetzner::{HetznerCompute, HetznerConfig};
 use sam_providers::process::{ProcessCompute, ProcessConfig};
 
-use super::settings::{DockerSettings, HetznerSettings, ProviderSettings};
+use super::settings::{CloudSettings, DockerSettings, ProviderSettings};
 
 /// Hetzner's limit of user data, which is the narrowest we know.
 const USER_DATA_BYTES_MAX: usize = 32 << 10;
@@ -41,9 +42,13 @@ pub(crate) fn providers(
     if let Some(docker) = &settings.docker {
         all.push(Arc::new(containers(docker, program, local.control_dir)?));
     }
-    if let Some(token) = &settings.hetzner_token {
-        let made = Clouds::new(settings, outside()?)?.hetzner(token);
-        all.push(Arc::new(made));
+    let bought = [(DIGITALOCEAN, &settings.digitalocean), (HETZNER, &settings.hetzner)];
+    let bought = bought.map(|(vendor, cloud)| cloud.token.as_ref().map(|token| (vendor, token)));
+    if bought.iter().any(Option::is_some) {
+        let clouds = Clouds::new(settings, outside()?)?;
+        for (vendor, token) in bought.into_iter().flatten() {
+            all.push(clouds.connect(vendor, token)?);
+        }
     }
     if let Some(usual) = &settings.usual {
         let name = |it: &Arc<dyn ComputeProvider>| it.to_string();
@@ -84,7 +89,8 @@ fn containers(
 /// Makes providers of machines in clouds, whoever pays for them.
 #[derive(Debug)]
 pub(crate) struct Clouds {
-    hetzner: HetznerSettings,
+    digitalocean: CloudSettings,
+    hetzner: CloudSettings,
     user_data: UserData,
     outside: Outside,
 }
@@ -107,7 +113,22 @@ impl Clouds {
             missing("an agent to download", "SAM_AGENT_URL_X86_64 and SAM_AGENT_SHA256_X86_64")
         })?;
         let user_data = UserData::new(move |data| rendered(data, &boot));
-        Ok(Self { hetzner: settings.hetzner.clone(), user_data, outside })
+        let (digitalocean, hetzner) = (settings.digitalocean.clone(), settings.hetzner.clone());
+        Ok(Self { digitalocean, hetzner, user_data, outside })
+    }
+
+    fn digitalocean(&self, token: &Secret<String>) -> DigitalOceanCompute {
+        let mut config = DigitalOceanConfig::new(token.clone(), self.user_data.clone());
+        if let Some(base_url) = &self.digitalocean.base_url {
+            config = config.with_base_url(base_url.clone());
+        }
+        if let Some(image) = &self.digitalocean.image {
+            config = config.with_image(image.clone());
+        }
+        if !self.digitalocean.locations.is_empty() {
+            config = config.with_regions(self.digitalocean.locations.clone());
+        }
+        DigitalOceanCompute::new(config, self.outside.clone())
     }
 
     fn hetzner(&self, token: &Secret<String>) -> HetznerCompute {
@@ -133,20 +154,22 @@ fn rendered(data: &sam_core::compute::BootData, boot: &BootSettings) -> Result<S
 /// Vendors whose tokens owners may store.
 impl Connect for Clouds {
     fn vendors(&self) -> Vec<&'static str> {
-        vec![HETZNER]
+        vec![DIGITALOCEAN, HETZNER]
     }
 
     fn connect(&self, vendor: &str, secret: &Secret<String>) -> Result<Arc<dyn ComputeProvider>> {
         match vendor {
+            DIGITALOCEAN => Ok(Arc::new(self.digitalocean(secret))),
             HETZNER => Ok(Arc::new(self.hetzner(secret))),
             _ => {
                 let shown: String = vendor.chars().take(ProviderName::VENDOR_BYTES_MAX).collect();
                 let message = format!("credentials of {shown:?} cannot be stored");
                 Err(Error::new(ErrorKind::Unsupported, message)
-                    .with_hint(format!("those of {HETZNER} can")))
+                    .with_hint(format!("those of {DIGITALOCEAN} and {HETZNER} can")))
             }
         }
     }
 }
 
+const DIGITALOCEAN: &str = "digitalocean";
 const HETZNER: &str = "hetzner";

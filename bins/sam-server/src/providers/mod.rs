@@ -6,7 +6,7 @@ mod shown;
 
 pub(crate) use self::assemble::{Clouds, Local, providers};
 pub(crate) use self::settings::named_variable;
-pub use self::settings::{DockerSettings, HetznerSettings, ProviderSettings};
+pub use self::settings::{CloudSettings, DockerSettings, ProviderSettings};
 pub(crate) use self::shown::{missing, offered, stored, surveyed};
 
 /// A vendor whose adapter is in this program.
@@ -19,11 +19,15 @@ pub(crate) struct Vendor {
 }
 
 /// Every vendor in this program.
-pub(crate) const VENDORS: [Vendor; 3] = [
+pub(crate) const VENDORS: [Vendor; 4] = [
+    Vendor {
+        name: "digitalocean",
+        set_up: "set SAM_DIGITALOCEAN_TOKEN, or store a token: `sam credential add digitalocean`",
+    },
     Vendor { name: "docker", set_up: "set SAM_DOCKER_IMAGE" },
     Vendor {
         name: "hetzner",
-        set_up: "set SAM_HETZNER_TOKEN, or store a token of your own: `sam credential add hetzner`",
+        set_up: "set SAM_HETZNER_TOKEN, or store a token: `sam credential add hetzner`",
     },
     Vendor { name: "process", set_up: "it is always there: nodes are processes of this computer" },
 ];

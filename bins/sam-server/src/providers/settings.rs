@@ -22,6 +22,8 @@ use sam_providers::api::BaseUrl;
 /// | `SAM_HETZNER_LOCATIONS` | where its machines may be, in order: `fsn1,nbg1` |
 /// | `SAM_HETZNER_IMAGE` | what they start from. `HETZNER_BASE_IMAGE` is read as well |
 /// | `SAM_HETZNER_BASE_URL` | where Hetzner's interface is |
+/// | `SAM_DIGITALOCEAN_TOKEN` | the token of a DigitalOcean team; sets `digitalocean` up. `DIGITALOCEAN_ACCESS_TOKEN` is read as well |
+/// | `SAM_DIGITALOCEAN_LOCATIONS`, `SAM_DIGITALOCEAN_IMAGE`, `SAM_DIGITALOCEAN_BASE_URL` | as for Hetzner |
 /// | `SAM_CONTROL_URL` | where machines of a cloud reach this control plane: `https://…` |
 /// | `SAM_AGENT_URL_X86_64`, `SAM_AGENT_SHA256_X86_64` | the agent that they download, and its SHA-256 in hex |
 /// | `SAM_AGENT_URL_AARCH64`, `SAM_AGENT_SHA256_AARCH64` | the same for the other processor |
@@ -32,10 +34,10 @@ pub struct ProviderSettings {
     pub usual: Option<ProviderName>,
     /// Containers of this computer.
     pub docker: Option<DockerSettings>,
-    /// Machines at Hetzner: the installation's own account.
-    pub hetzner_token: Option<Secret<String>>,
-    /// What is the same for all accounts at Hetzner.
-    pub hetzner: HetznerSettings,
+    /// Machines at DigitalOcean.
+    pub digitalocean: CloudSettings,
+    /// Machines at Hetzner.
+    pub hetzner: CloudSettings,
     /// Where machines of a cloud reach the control plane.
     pub control_url: Option<String>,
     /// What machines of a cloud become.
@@ -58,10 +60,12 @@ pub struct DockerSettings {
     pub shown: Option<PathBuf>,
 }
 
-/// Machines at Hetzner, whoever pays for them.
+/// Machines of a cloud, whoever pays for them.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct HetznerSettings {
+pub struct CloudSettings {
+    /// The token of the installation's own account.
+    pub token: Option<Secret<String>>,
     /// Where machines may be; the adapter's own list when empty.
     pub locations: Vec<String>,
     /// What they start from.
@@ -78,10 +82,6 @@ impl ProviderSettings {
     pub fn from_environment(read: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let read = |name: &str| read(name).filter(|value| !value.trim().is_empty());
         let usual = read("SAM_PROVIDER").map(|name| name.trim().parse());
-        let base_url = read("SAM_HETZNER_BASE_URL").map(|url| url.parse());
-        let token = read("SAM_HETZNER_TOKEN").or_else(|| read("HCLOUD_TOKEN"));
-        let locations = read("SAM_HETZNER_LOCATIONS").unwrap_or_default();
-        let named = locations.split(',').map(str::trim).filter(|name| !name.is_empty());
         Ok(Self {
             usual: usual.transpose().map_err(named_variable("SAM_PROVIDER"))?,
             docker: read("SAM_DOCKER_IMAGE").map(|image| DockerSettings {
@@ -91,16 +91,46 @@ impl ProviderSettings {
                 program: read("SAM_DOCKER_PROGRAM"),
                 shown: read("SAM_DOCKER_SHOWN").map(PathBuf::from),
             }),
-            hetzner_token: token.map(Secret::new),
-            hetzner: HetznerSettings {
-                locations: named.map(str::to_owned).collect(),
-                image: read("SAM_HETZNER_IMAGE").or_else(|| read("HETZNER_BASE_IMAGE")),
-                base_url: base_url.transpose().map_err(named_variable("SAM_HETZNER_BASE_URL"))?,
-            },
+            digitalocean: cloud(&read, &DIGITALOCEAN)?,
+            hetzner: cloud(&read, &HETZNER)?,
             control_url: read("SAM_CONTROL_URL").map(|url| control_url(&url)).transpose()?,
             boot: boot(&read)?,
         })
     }
+}
+
+/// What the variables of a cloud are called: ours first, then what others call them.
+struct CloudVariables {
+    token: [&'static str; 2],
+    locations: &'static str,
+    image: [&'static str; 2],
+    base_url: &'static str,
+}
+
+const DIGITALOCEAN: CloudVariables = CloudVariables {
+    token: ["SAM_DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"],
+    locations: "SAM_DIGITALOCEAN_LOCATIONS",
+    image: ["SAM_DIGITALOCEAN_IMAGE"; 2],
+    base_url: "SAM_DIGITALOCEAN_BASE_URL",
+};
+const HETZNER: CloudVariables = CloudVariables {
+    token: ["SAM_HETZNER_TOKEN", "HCLOUD_TOKEN"],
+    locations: "SAM_HETZNER_LOCATIONS",
+    image: ["SAM_HETZNER_IMAGE", "HETZNER_BASE_IMAGE"],
+    base_url: "SAM_HETZNER_BASE_URL",
+};
+
+fn cloud(read: &impl Fn(&str) -> Option<String>, names: &CloudVariables) -> Result<CloudSettings> {
+    let first = |names: &[&str]| names.iter().find_map(|name| read(name));
+    let locations = read(names.locations).unwrap_or_default();
+    let named = locations.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let base_url = read(names.base_url).map(|url| url.parse()).transpose();
+    Ok(CloudSettings {
+        token: first(&names.token).map(Secret::new),
+        locations: named.map(str::to_owned).collect(),
+        image: first(&names.image),
+        base_url: base_url.map_err(named_variable(names.base_url))?,
+    })
 }
 
 const DOCKER_SOCKET: &str = "unix:/var/run/docker.sock";
@@ -168,6 +198,7 @@ mod tests {
             ("SAM_PROVIDER", "hetzner"),
             ("SAM_DOCKER_IMAGE", "node"),
             ("HCLOUD_TOKEN", "canary"),
+            ("SAM_DIGITALOCEAN_TOKEN", "canary-too"),
             ("SAM_HETZNER_LOCATIONS", "fsn1, nbg1,"),
             ("SAM_CONTROL_URL", "https://sam.example.com/"),
             ("SAM_AGENT_URL_AARCH64", "https://sam.example.com/agent"),
@@ -176,12 +207,13 @@ mod tests {
         let settings = settings.unwrap();
         assert_eq!(settings.usual.as_ref().unwrap().as_str(), "hetzner");
         assert_eq!(settings.docker.as_ref().unwrap().socket, DOCKER_SOCKET);
+        assert!(settings.hetzner.token.is_some() && settings.digitalocean.token.is_some());
         assert_eq!(settings.hetzner.locations, ["fsn1", "nbg1"]);
         assert_eq!(settings.control_url.as_deref(), Some("https://sam.example.com"));
         assert!(settings.boot.is_some());
         assert!(!format!("{settings:?}").contains("canary"));
         let nothing = with(&[("SAM_HETZNER_TOKEN", " ")]).unwrap();
-        assert!(nothing.hetzner_token.is_none() && nothing.docker.is_none());
+        assert!(nothing.hetzner.token.is_none() && nothing.docker.is_none());
     }
 
     #[test]
