@@ -56,6 +56,7 @@ impl Call {
     }
 
     /// Adds a header of the vendor's own.
+    #[cfg(any(test, feature = "fly"))]
     #[must_use]
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
