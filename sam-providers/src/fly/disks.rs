@@ -64,6 +64,10 @@ impl FlyCompute {
             }
             match self.delete_volume(operation, &volume.id).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => gone = false,
+                // How Fly refuses while a volume is still attached is not described.
+                Err(error) if error.kind() == ErrorKind::BadInput && volume.machine().is_some() => {
+                    gone = false;
+                }
                 done => done?,
             }
         }

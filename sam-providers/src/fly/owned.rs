@@ -108,15 +108,13 @@ impl FlyCompute {
         let Some(key) = machine.key() else {
             return Err(taken("machine", &machine.name).with_operation(DELETE));
         };
-        match self.delete(&key).await? {
-            Deletion::Gone => Ok(()),
-            _ => {
-                let message = format!("the machine {id} is still being deleted");
-                Err(Error::new(ErrorKind::Conflict, message)
-                    .with_operation(DELETE)
-                    .with_hint("it goes on: ask again"))
-            }
+        if self.delete(&key).await? == Deletion::Gone {
+            return Ok(());
         }
+        let message = format!("the machine {id} is still being deleted");
+        Err(Error::new(ErrorKind::Conflict, message)
+            .with_operation(DELETE)
+            .with_hint("it goes on: ask again"))
     }
 
     async fn delete_owned_volume(&self, id: &str) -> Result<()> {

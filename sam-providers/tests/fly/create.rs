@@ -234,7 +234,7 @@ pub(crate) fn an_app_of_another_customer_is_left_alone() {
 pub(crate) fn a_fresh_app_is_found_by_its_cookie_and_waited_for_without() {
     let world = World::bare();
     let request = world.request();
-    world.fake.with(|fly| fly.set_app_lag(Duration::from_secs(10), true));
+    world.fake.with(|fly| fly.set_app_lag(Duration::from_hours(1), true));
     world.create(&request).unwrap();
     world.delete(&request.key);
     world.check();

@@ -109,7 +109,7 @@ impl FlyModel {
         }
     }
 
-    fn show_machine(&self, id: &str, machine: &Machine) -> Value {
+    fn show_machine(id: &str, machine: &Machine) -> Value {
         json!({
             "id": id, "name": machine.name, "state": machine.state, "region": machine.region,
             "instance_id": machine.instance, "private_ip": format!("fdaa:0:1:a7b::{}", machine.created.as_secs_unsigned() % 9_999),
@@ -128,13 +128,13 @@ impl FlyModel {
             machine.app == app && (is_seen || is_still_seen)
         });
         let shown: Vec<Value> =
-            listed.map(|(id, machine)| self.show_machine(id, machine)).collect();
+            listed.map(|(id, machine)| Self::show_machine(id, machine)).collect();
         (200, json!(shown))
     }
 
     pub(super) fn read_machine(&self, id: &str) -> Reply {
         match self.machines.get(id) {
-            Some(machine) => (200, self.show_machine(id, machine)),
+            Some(machine) => (200, Self::show_machine(id, machine)),
             None => not_found("machine"),
         }
     }
@@ -206,7 +206,7 @@ impl FlyModel {
             created: self.now,
             updated: self.now,
         };
-        let shown = self.show_machine(&id, &machine);
+        let shown = Self::show_machine(&id, &machine);
         self.machines.insert(id, machine);
         (200, shown)
     }
