@@ -34,7 +34,7 @@ impl DigitalOceanCompute {
         let user_data = self.user_data(&request.boot)?;
         let mut looks = self.looks();
         // One that is there already is not bought for again, whatever is sold today.
-        let known = self.droplets_of(OPERATION, key).await?;
+        let known = self.present(key, None).await?;
         if !known.is_empty() {
             return self.adopt(known, request, None, &mut looks).await;
         }
@@ -43,13 +43,22 @@ impl DigitalOceanCompute {
             self.order(&Order { key, tags, user_data }, &places).await?;
         let making = links.actions.iter().find(|action| action.rel == Action::CREATE);
         let making = making.map(|action| (droplet.id, Action::started(action.id)));
-        let mut known = self.droplets_of(OPERATION, key).await.map_err(in_doubt)?;
-        // A list may be late, and the answer is not.
-        if known.iter().all(|known| known.id != droplet.id) {
-            known.push(droplet);
-            known.sort_by_key(|droplet| droplet.id);
-        }
+        let known = self.present(key, Some(droplet)).await.map_err(in_doubt)?;
         self.adopt(known, request, making, &mut looks).await
+    }
+
+    /// Returns what a key has, the oldest first. A list may be late: what was made just now is put among
+    /// them, and what is gone is left out.
+    async fn present(&self, key: &MachineKey, made: Option<Droplet>) -> Result<Vec<Droplet>> {
+        let mut present = Vec::new();
+        for listed in self.droplets_of(OPERATION, key).await? {
+            if made.as_ref().is_none_or(|made| made.id != listed.id) {
+                present.extend(self.droplet(OPERATION, listed.id).await?);
+            }
+        }
+        present.extend(made);
+        present.sort_by_key(|droplet| droplet.id);
+        Ok(present)
     }
 
     fn user_data(&self, boot: &BootData) -> Result<Secret<String>> {

@@ -17,6 +17,13 @@ pub(crate) fn a_machine_that_is_still_listed_is_not_gone() {
     let deletion = world.run(world.compute.delete_machine(&request.key)).unwrap();
     assert_eq!(deletion, Deletion::InProgress, "the list shows it still");
     assert!(world.fake.with(|vendor| vendor.droplets()).is_empty());
+    // What is only listed is not adopted.
+    let made = world.create(&request).unwrap();
+    let droplets = world.fake.with(|vendor| vendor.droplets());
+    assert_eq!((droplets.len(), made.provider_id), (1, droplets[0].id.to_string()));
+    world.clock.advance(Duration::from_mins(1));
+    let deletion = world.run(world.compute.delete_machine(&request.key)).unwrap();
+    assert_eq!(deletion, Deletion::InProgress);
     world.clock.advance(Duration::from_mins(1));
     let deletion = world.run(world.compute.delete_machine(&request.key)).unwrap();
     assert_eq!(deletion, Deletion::Gone);
