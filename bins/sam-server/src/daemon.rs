@@ -123,7 +123,7 @@ pub async fn run(
         policy: config.policy,
         is_daemon: true,
     };
-    let running = Running::start(plan, StorePlan::Embedded).await?;
+    let running = Box::pin(Running::start(plan, StorePlan::Embedded)).await?;
     let token = running.app.shutdown.clone();
     let socket = OwnerSocket::bind(&config.data_dir.join(SOCKET))?;
     let serving = tokio::spawn(serve(socket, router(running.app.clone()), token.clone()));

@@ -121,13 +121,10 @@ impl NamingSettings {
             }
             Ok(Examined::Other(provider)) => {
                 let query = ListRecords::new(base.clone());
-                vec![match provider.list_records(&query).await {
-                    Err(error) => Finding::of("dns", &error),
-                    Ok(_) => {
-                        let message = format!("records below {base} can be read with the key");
-                        Finding::new("dns", Health::Good, message)
-                    }
-                }]
+                let message = format!("records below {base} can be read with the key");
+                let good = |_| Finding::new("dns", Health::Good, message);
+                let listed = provider.list_records(&query).await;
+                vec![listed.map_or_else(|error| Finding::of("dns", &error), good)]
             }
         }
     }
@@ -135,7 +132,7 @@ impl NamingSettings {
 
 /// A DNS that can be looked at.
 enum Examined {
-    Cloudflare(Cloudflare),
+    Cloudflare(Box<Cloudflare>),
     Other(Arc<dyn DnsProvider>),
 }
 
@@ -153,7 +150,7 @@ fn of_cloudflare(found: sam_providers::cloudflare::Finding) -> Finding {
 impl DnsSettings {
     fn provider(&self, base: &RecordName, outside: Outside) -> Result<Arc<dyn DnsProvider>> {
         Ok(match self.examined(base, outside)? {
-            Examined::Cloudflare(cloudflare) => Arc::new(cloudflare),
+            Examined::Cloudflare(cloudflare) => Arc::new(*cloudflare),
             Examined::Other(provider) => provider,
         })
     }
@@ -170,7 +167,7 @@ impl DnsSettings {
                     config = config.with_base_url(base_url.clone());
                 }
                 let config = config.with_comment("made by SAM")?;
-                Examined::Cloudflare(Cloudflare::new(config, outside))
+                Examined::Cloudflare(Box::new(Cloudflare::new(config, outside)))
             }
             Self::Rfc2136 { server, zone, key } => {
                 let zone = zone.clone().unwrap_or_else(|| base.clone());

@@ -42,7 +42,7 @@ pub async fn run(
     let listener = listen(config.listen).await?;
     let is_shared = matches!(config.store, StorePlan::Database { .. });
     let (plan, store) = plan(config, &listener, is_shared)?;
-    let running = Running::start(plan, store).await?;
+    let running = Box::pin(Running::start(plan, store)).await?;
     serve_until(running, listener, started, shutdown).await
 }
 
@@ -58,7 +58,7 @@ pub async fn run_on(
 ) -> Result<()> {
     let listener = listen(config.listen).await?;
     let (plan, _) = plan(config, &listener, backing.is_shared)?;
-    let running = Running::start_on(plan, backing).await?;
+    let running = Box::pin(Running::start_on(plan, backing)).await?;
     serve_until(running, listener, started, shutdown).await
 }
 

@@ -19,9 +19,9 @@ fn credential(state: CredentialState) -> CredentialRecord {
 }
 
 /// What is decided, in a word.
-fn decided(state: CredentialState, observation: Option<CredentialObservation>) -> String {
+fn decided(state: CredentialState, observation: Option<&CredentialObservation>) -> String {
     let before = credential(state);
-    let decision = decide(&before, observation.as_ref(), NOW, &Policy::default());
+    let decision = decide(&before, observation, NOW, &Policy::default());
     let moved = |to: &CredentialRecord| {
         before.check_next(to).unwrap();
         to.state.code()
@@ -40,24 +40,21 @@ fn decided(state: CredentialState, observation: Option<CredentialObservation>) -
 
 #[test]
 fn every_cell_is_decided_and_takes_only_legal_steps() {
-    let failed = || Error::new(ErrorKind::Unavailable, "away");
-    let observations: [(&str, fn() -> Option<CredentialObservation>); 7] = [
-        ("none", || None),
-        ("free", || Some(CredentialObservation::Needed(Ok(Holdings::new(false, false))))),
-        ("node", || Some(CredentialObservation::Needed(Ok(Holdings::new(true, false))))),
-        ("listed", || Some(CredentialObservation::Needed(Ok(Holdings::new(false, true))))),
-        ("unknown", || {
-            Some(CredentialObservation::Needed(Err(Error::new(ErrorKind::Unavailable, "away"))))
-        }),
-        ("forgotten", || Some(CredentialObservation::Forgotten(Ok(())))),
-        ("not forgotten", || {
-            Some(CredentialObservation::Forgotten(Err(Error::new(ErrorKind::Timeout, "late"))))
-        }),
+    let away = || Error::new(ErrorKind::Unavailable, "away");
+    let needed = |node, listed| CredentialObservation::Needed(Ok(Holdings::new(node, listed)));
+    let observations = [
+        ("none", None),
+        ("free", Some(needed(false, false))),
+        ("node", Some(needed(true, false))),
+        ("listed", Some(needed(false, true))),
+        ("unknown", Some(CredentialObservation::Needed(Err(away())))),
+        ("forgotten", Some(CredentialObservation::Forgotten(Ok(())))),
+        ("not forgotten", Some(CredentialObservation::Forgotten(Err(away())))),
     ];
-    assert_eq!(failed().kind(), ErrorKind::Unavailable);
-    for (name, observation) in observations {
+    for (name, observation) in &observations {
+        let (name, observation) = (*name, observation.as_ref());
         for state in [S::Active, S::Deleted] {
-            assert_eq!(decided(state, observation()), "rest", "{state:?} {name}");
+            assert_eq!(decided(state, observation), "rest", "{state:?} {name}");
         }
         let retiring = match name {
             "free" => "deleting, forget",
@@ -65,13 +62,13 @@ fn every_cell_is_decided_and_takes_only_legal_steps() {
             "unknown" => "retiring credential_deletion_failed",
             _ => "look",
         };
-        assert_eq!(decided(S::Retiring, observation()), retiring, "{name}");
+        assert_eq!(decided(S::Retiring, observation), retiring, "{name}");
         let deleting = match name {
             "forgotten" => "deleted credential_deleted",
             "not forgotten" => "deleting credential_deletion_failed",
             _ => "forget",
         };
-        assert_eq!(decided(S::Deleting, observation()), deleting, "{name}");
+        assert_eq!(decided(S::Deleting, observation), deleting, "{name}");
     }
 }
 

@@ -123,11 +123,11 @@ const HETZNER: CloudVariables = CloudVariables {
 fn cloud(read: &impl Fn(&str) -> Option<String>, names: &CloudVariables) -> Result<CloudSettings> {
     let first = |names: &[&str]| names.iter().find_map(|name| read(name));
     let locations = read(names.locations).unwrap_or_default();
-    let named = locations.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let listed = locations.split(',').map(str::trim).filter(|name| !name.is_empty());
     let base_url = read(names.base_url).map(|url| url.parse()).transpose();
     Ok(CloudSettings {
         token: first(&names.token).map(Secret::new),
-        locations: named.map(str::to_owned).collect(),
+        locations: listed.map(str::to_owned).collect(),
         image: first(&names.image),
         base_url: base_url.map_err(named_variable(names.base_url))?,
     })

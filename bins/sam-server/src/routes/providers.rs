@@ -22,7 +22,7 @@ pub(super) async fn list(
     // They are few: `Providers::COUNT_MAX`.
     let asked = known.into_iter().map(|(name, it)| survey(name, &**it, name == usual));
     let mut items = join_all(asked).await;
-    let others = VENDORS.iter().filter(|vendor| !configured.iter().any(|it| *it == vendor.name));
+    let others = VENDORS.iter().filter(|vendor| !configured.contains(&vendor.name));
     items.extend(others.map(missing));
     Ok(Json(Page::new(items, None)))
 }

@@ -148,8 +148,8 @@ pub(super) async fn list(
         .filter(|workspace| query.all || workspace.record.state != WorkspaceState::Deleted);
     let shown: Vec<_> = shown.collect();
     let names = app.sam.published_names(shown.iter().map(|workspace| workspace.record.id)).await?;
-    let named = shown.iter().map(|it| project::named(it, names.get(&it.record.id)));
-    Ok(Json(Page::new(named.collect::<Result<Vec<_>>>()?, page.next)))
+    let items = shown.iter().map(|it| project::named(it, names.get(&it.record.id)));
+    Ok(Json(Page::new(items.collect::<Result<Vec<_>>>()?, page.next)))
 }
 
 pub(super) async fn show(
