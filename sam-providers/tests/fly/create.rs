@@ -175,7 +175,9 @@ pub(crate) fn a_name_that_somebody_else_has_is_left_alone() {
     let world = World::stacked();
     let request = world.request();
     let name = request.key.as_str();
-    world.fake.with(|fly| fly.add_machine(APP, ["m7", name, "started"], &BTreeMap::new()));
+    // Even one with our installation's label, which people may copy: it lacks the key.
+    let theirs = BTreeMap::from([(Labels::INSTALLATION.to_owned(), INSTALLATION.to_owned())]);
+    world.fake.with(|fly| fly.add_machine(APP, ["m7", name, "started"], &theirs));
     let error = world.create(&request).unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Conflict, Retry::Never));
     assert!(error.hint().unwrap().contains("sam-key"), "{error:?}");

@@ -147,7 +147,7 @@ impl Contract {
         match serde_json::from_slice::<Value>(body) {
             Ok(body) => {
                 let mut all = self.fits(&format!("{name} request"), schema, &body);
-                all.extend(strange_members(schema, &body));
+                all.extend(self.strange_members(schema, &body));
                 all
             }
             Err(error) => vec![format!("the request's body is no JSON: {error}")],
@@ -182,6 +182,29 @@ impl Contract {
         named.and_then(|at| self.document.pointer(at)).unwrap_or(schema)
     }
 
+    /// Finds what vendors ignore in silence, and descriptions allow: a member with a mistake in its name,
+    /// however deep.
+    fn strange_members(&self, schema: &Value, body: &Value) -> Vec<String> {
+        let schema = self.resolved(schema);
+        let whole = schema["allOf"].as_array().and_then(|parts| match &**parts {
+            [only] => Some(self.resolved(only)),
+            _ => None,
+        });
+        let schema = whole.unwrap_or(schema);
+        if let Some(items) = body.as_array() {
+            let each = items.iter().flat_map(|item| self.strange_members(&schema["items"], item));
+            return each.collect();
+        }
+        let (Some(known), Some(sent)) = (schema["properties"].as_object(), body.as_object()) else {
+            return Vec::new();
+        };
+        let strange = sent.iter().map(|(name, value)| match known.get(name) {
+            Some(described) => self.strange_members(described, value),
+            None => vec![format!("the request has a member {name} that is not described")],
+        });
+        strange.flatten().collect()
+    }
+
     fn fits(&mut self, place: &str, schema: &Value, value: &Value) -> Vec<String> {
         let document = &self.document;
         let validator = self.validators.entry(place.to_owned()).or_insert_with(|| {
@@ -194,15 +217,6 @@ impl Contract {
             .into_iter()
             .collect()
     }
-}
-
-/// Finds what vendors ignore in silence, and descriptions allow: a member with a mistake in its name.
-fn strange_members(schema: &Value, body: &Value) -> Vec<String> {
-    let (Some(known), Some(sent)) = (schema["properties"].as_object(), body.as_object()) else {
-        return Vec::new();
-    };
-    let strange = sent.keys().filter(|name| !known.contains_key(*name));
-    strange.map(|name| format!("the request has a member {name} that is not described")).collect()
 }
 
 /// A text of a path or a query as its schema means it.
