@@ -94,8 +94,7 @@ impl Home {
     /// Asks the server, under a host's name, with the headers given.
     pub(crate) async fn send(
         &self,
-        method: Method,
-        host: &str,
+        (method, host): (Method, &str),
         path: &str,
         headers: &[(&str, &str)],
         body: &Value,
@@ -124,7 +123,7 @@ impl Home {
         body: &Value,
     ) -> (u16, Value) {
         let bearer = format!("Bearer {}", self.token);
-        self.send(method, host, path, &[("authorization", &bearer)], body).await
+        self.send((method, host), path, &[("authorization", &bearer)], body).await
     }
 
     /// A repository with one commit.

@@ -157,7 +157,7 @@ async fn led_to_one_workspace() {
     for path in ["/", "/terminals", "/exec", "/activity", "/terminals/tm-1/attach"] {
         for name in [&host, &stranger] {
             for headers in [&[][..], &[("authorization", "Bearer sam_admin_wrong")]] {
-                let (status, _) = home.send(Method::GET, name, path, headers, &Value::Null).await;
+                let (status, _) = home.send((Method::GET, name), path, headers, &Value::Null).await;
                 assert_eq!(status, 401, "{name}{path}");
             }
         }
@@ -168,10 +168,11 @@ async fn led_to_one_workspace() {
     }
     // What a proxy adds, anybody can.
     let forwarded = [("authorization", bearer.as_str()), ("x-forwarded-host", host.as_str())];
-    let (status, _) = home.send(Method::GET, plain, "/", &forwarded, &Value::Null).await;
+    let (status, _) = home.send((Method::GET, plain), "/", &forwarded, &Value::Null).await;
     assert_eq!(status, 404);
     let other = [("authorization", bearer.as_str()), ("x-forwarded-host", plain)];
-    let (status, _) = home.send(Method::GET, &host, "/api/workspaces", &other, &Value::Null).await;
+    let (status, _) =
+        home.send((Method::GET, &host), "/api/workspaces", &other, &Value::Null).await;
     assert_eq!(status, 404);
 
     home.delete(&id).await;

@@ -56,7 +56,7 @@ impl Installation {
         let model = CloudflareModel::new(CLOUDFLARE_TOKEN);
         let cloudflare =
             Fake::new(model.with_zone("023e105f4ecef8ad9ca31a8372d0c353", BASE), clock());
-        let served = (hetzner.serve().await.unwrap(), cloudflare.serve().await.unwrap());
+        let both = (hetzner.serve().await.unwrap(), cloudflare.serve().await.unwrap());
         // A machine must be told the address before there is a server.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut program = command_at(home, &format!("127.0.0.1:{port}"));
@@ -64,12 +64,12 @@ impl Installation {
             .args(["--base-domain", BASE])
             .arg("--data-dir")
             .arg(home.data())
-            .env("SAM_HETZNER_BASE_URL", served.0.url("/v1"))
+            .env("SAM_HETZNER_BASE_URL", both.0.url("/v1"))
             .env("SAM_CONTROL_URL", format!("http://127.0.0.1:{port}"))
             .env("SAM_AGENT_URL_X86_64", "https://agents.example.com/sam-agentd")
             .env("SAM_AGENT_SHA256_X86_64", "0".repeat(64))
             .env("CF_API_TOKEN", CLOUDFLARE_TOKEN)
-            .env("SAM_CLOUDFLARE_BASE_URL", served.1.url("/client/v4"))
+            .env("SAM_CLOUDFLARE_BASE_URL", both.1.url("/client/v4"))
             .env("SAM_PUBLIC_ADDRESSES", "127.0.0.1");
         if own_account {
             program.env("SAM_HETZNER_TOKEN", HETZNER_TOKEN);
@@ -77,7 +77,7 @@ impl Installation {
         let server = start(home, program).await;
         let token = home.path().join("token");
         std::fs::write(&token, server.token.clone().expect("a first start")).unwrap();
-        Self { hetzner, cloudflare, _served: served, server, token }
+        Self { hetzner, cloudflare, _served: both, server, token }
     }
 
     fn sam(&self, home: &Home, arguments: &[&str]) -> Command {

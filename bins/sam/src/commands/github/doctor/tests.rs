@@ -46,10 +46,10 @@ async fn examined(app: FakeApp, settings: &GithubSettings) -> Vec<Finding> {
 }
 
 /// What is not right, by check.
-fn wrong(findings: &[Finding]) -> Vec<(&'static str, Health)> {
+fn wrong(findings: &[Finding]) -> Vec<(&str, Health)> {
     let wrong =
         findings.iter().filter(|finding| matches!(finding.health, Health::Bad | Health::Warning));
-    wrong.map(|finding| (finding.check, finding.health)).collect()
+    wrong.map(|finding| (finding.check.as_str(), finding.health)).collect()
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn each_fault_is_named_with_what_to_do() {
         (("GITHUB_WEBHOOK_SECRET", ""), ("secret", Bad)),
     ] {
         let findings = examined(app(), &settings(&[changed])).await;
-        let found = findings.iter().find(|found| (found.check, found.health) == expected);
+        let found = findings.iter().find(|found| (found.check.as_str(), found.health) == expected);
         let found = found.unwrap_or_else(|| panic!("{changed:?}: {:?}", wrong(&findings)));
         assert!(found.hint.is_some() || found.check == "sign-in", "{found:?}");
     }
