@@ -17,12 +17,6 @@ pub(crate) fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// Returns whether a test that needs the contracts fails where they are missing.
-#[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
-pub(crate) fn is_required() -> bool {
-    std::env::var_os("SAM_REQUIRE_PEERS").is_some_and(|value| value == "1")
-}
-
 /// Reads a file of the contracts.
 pub(crate) fn read(path: &str) -> Option<Value> {
     let text = std::fs::read_to_string(folder()?.join(path)).ok()?;

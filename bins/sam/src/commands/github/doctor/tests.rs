@@ -84,7 +84,8 @@ async fn each_fault_is_named_with_what_to_do() {
         webhook_url: "https://elsewhere.example.com/".to_owned(),
         ..app()
     };
-    let findings = wrong(&examined(read_only, &settings(&[])).await);
+    let examined = examined(read_only, &settings(&[])).await;
+    let findings = wrong(&examined);
     for expected in [("contents", Warning), ("metadata", Bad), ("webhook", Bad)] {
         assert!(findings.contains(&expected), "{expected:?} is not in {findings:?}");
     }
