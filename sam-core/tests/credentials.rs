@@ -327,6 +327,24 @@ mod credentials {
     }
 
     #[test]
+    fn what_a_crash_leaves_of_a_token_is_forgotten_and_no_other() {
+        let bench = Bench::new();
+        let id = bench.add("cloud", "first").unwrap();
+        // Kept, and then the process ended: its record was never written.
+        let unnamed = CredentialId::from_bits(9);
+        let left = format!("credential/{unnamed}/1").parse().unwrap();
+        let token = Secret::new(b"canary".to_vec());
+        now(bench.sam.secrets().unwrap().keep(&left, &token)).unwrap();
+        let kept = [format!("credential/{id}/1")];
+        assert_eq!(now(bench.sam.forget_unnamed_tokens()).unwrap(), 0);
+        assert_eq!(bench.secrets().len(), 2);
+        bench.clock.advance(Duration::from_mins(61));
+        assert_eq!(now(bench.sam.forget_unnamed_tokens()).unwrap(), 1);
+        assert_eq!(bench.secrets(), kept);
+        assert_eq!(now(bench.sam.forget_unnamed_tokens()).unwrap(), 0);
+    }
+
+    #[test]
     fn whose_a_credential_is_decides_who_buys_with_it() {
         let bench = Bench::new();
         let id = bench.add("one", "first").unwrap();

@@ -420,6 +420,9 @@ async fn look_after(sam: Sam, upkeep: Arc<dyn Upkeep>) {
         if let Err(error) = upkeep.trim().await {
             tracing::warn!(error = %Report::new(&error), "the feed was not shortened");
         }
+        if let Err(error) = sam.forget_unnamed_tokens().await {
+            tracing::warn!(error = %Report::new(&error), "tokens that nobody names were not forgotten");
+        }
         let sweep = async { sam.sweep_links(&sam.replicas().await?).await };
         if let Err(error) = sweep.await {
             tracing::warn!(error = %Report::new(&error), "links of the dead were not forgotten");

@@ -1,5 +1,7 @@
 //! The verbs on stored credentials.
 
+use std::collections::BTreeSet;
+
 use super::nodes::readable;
 use super::{CONFLICTS_MAX, Caller, Sam, too_many_conflicts};
 use crate::Secret;
@@ -10,6 +12,7 @@ use crate::error::{Error, ErrorKind, Report, Result};
 use crate::id::CredentialId;
 use crate::node::NodeRecord;
 use crate::page::Page;
+use crate::secrets::Secrets;
 use crate::store::{CommitError, Due, Expect, ListQuery, Refusal, Write};
 use crate::sweep::{Scope, SweepRecord};
 
@@ -186,6 +189,36 @@ impl Sam {
         };
         let key = CredentialRecord::key_of(id);
         self.update(key, "credential_deletion_requested", caller, retired).await
+    }
+
+    /// Forgets tokens that no record names: what a crash left between keeping one and writing its
+    /// record, or between the two of a replacement. They are left alone for an hour, so that none goes
+    /// whose record is just being written. Returns how many; repeatable.
+    ///
+    /// # Errors
+    /// What the store answered; `Corrupt` when a record cannot be read, and then nothing is forgotten.
+    pub async fn forget_unnamed_tokens(&self) -> Result<u64> {
+        let Some(secrets) = &self.0.secrets else { return Ok(0) };
+        let mut named = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let query = ListQuery::new(CredentialRecord::KIND)
+                .with_after(after)
+                .with_limit(ListQuery::LIMIT_MAX);
+            let page = self.0.store.list(&query).await?;
+            for stored in &page.items {
+                let record = decode::<CredentialRecord>(stored)?.record;
+                if record.state != CredentialState::Deleted {
+                    named.insert(record.secret_name()?);
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let prefix = CredentialRecord::SECRETS.parse()?;
+        secrets.forget_unnamed(&prefix, &named, Secrets::UNNAMED_FOR_MIN).await
     }
 
     /// Returns the provider that a caller means: of its own credential where it has one for that

@@ -154,7 +154,7 @@ mod tests {
             "/terminals/",
             "/terminals/tm-1/attach/x",
             "/exec/../stop",
-            "/work/x",
+            "/work/9",
         ] {
             let leads = to(Method::GET, path);
             assert!(leads.is_none() || path == "/terminals/", "{path} leads to {leads:?}");
