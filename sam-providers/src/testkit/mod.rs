@@ -103,6 +103,11 @@ impl<M: Model> Fake<M> {
         self.lock().exchanges.clone()
     }
 
+    /// Forgets what was exchanged, so that a long run does not keep all of it.
+    pub fn forget_exchanges(&self) {
+        self.lock().exchanges.clear();
+    }
+
     /// Returns how many requests of a method went to paths that begin so.
     pub fn count(&self, method: &str, path: &str) -> usize {
         let asked = &self.lock().exchanges;
