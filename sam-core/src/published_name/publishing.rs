@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::compute::OwnedResources;
-use crate::dns::{OwnedNames, RecordName, RecordSet, RecordValue, Ttl};
+use crate::dns::{InstallationNames, OwnedNames, RecordName, RecordSet, RecordValue, Ttl};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::WorkspaceId;
 
@@ -83,12 +83,12 @@ impl Publishing {
         Self { dns, base, target }
     }
 
-    /// Returns the name of a workspace: its id below the base.
+    /// Returns the name of a workspace.
     ///
     /// # Errors
-    /// `BadInput` when the base is so long that no label fits before it.
+    /// As [`InstallationNames::new`].
     pub fn name_of(&self, workspace: WorkspaceId) -> Result<RecordName> {
-        Ok(format!("{workspace}.{}", self.base).parse()?)
+        Ok(InstallationNames::new(self.base.clone())?.workspace(workspace))
     }
 
     /// Returns what is swept: every name that carries the installation's label.
