@@ -37,7 +37,7 @@ pub(super) async fn add(
     identity: Identity,
     Json(request): Json<CreateCredential>,
 ) -> Result<(StatusCode, Json<Credential>), ApiError> {
-    let added = app.sam.add_credential(wanted(request)?, &identity.caller()).await?;
+    let added = app.sam.add_credential(wanted(&app, request)?, &identity.caller()).await?;
     Ok((StatusCode::CREATED, Json(stored(&added)?)))
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn validate(
     _identity: Identity,
     Json(request): Json<CreateCredential>,
 ) -> Result<Json<AcceptedCredential>, ApiError> {
-    let catalog = app.sam.check_credential(&wanted(request)?).await?;
+    let catalog = app.sam.check_credential(&wanted(&app, request)?).await?;
     Ok(Json(AcceptedCredential { catalog: offered(catalog) }))
 }
 
@@ -79,7 +79,13 @@ pub(super) async fn delete(
     Ok((StatusCode::ACCEPTED, Json(stored(&deleting)?)))
 }
 
-fn wanted(request: CreateCredential) -> Result<NewCredential> {
+fn wanted(app: &App, request: CreateCredential) -> Result<NewCredential> {
+    if app.sam.credential_vendors().is_empty() {
+        let message = "this server cannot make nodes of machines of a cloud yet";
+        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(
+            "set SAM_CONTROL_URL, SAM_AGENT_URL_X86_64 and SAM_AGENT_SHA256_X86_64 for it",
+        ));
+    }
     let token = Secret::new(request.token);
     NewCredential::new(&request.provider, request.name.as_deref(), &token)
 }
